@@ -30,6 +30,11 @@ class EarlyRefreshes:
     def __repr__(self) -> str:
         return f"<EarlyRefreshes {len(self._running)} of {self._most} running>"
 
+    @property
+    def num_running(self) -> int:
+        """Return how many are under way."""
+        return len(self._running)
+
     def start(self, request: Request, service: Service) -> None:
         """Let ``service`` answer ``request`` anew, unless an equal one or too many others are under way."""
         key = flight_key(request)

@@ -50,7 +50,8 @@ class CacheLookup:
         telemetry: Telemetry,
     ) -> None:
         self._level = level
-        self._hasher = hasher
+        self._hasher = self.hasher = hasher
+        """Makes the keys of this stack."""
         self._freshness = freshness
         self._refreshes = refreshes
         self._forbids = forbids

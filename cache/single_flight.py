@@ -61,8 +61,17 @@ class SingleFlight:
         self._tasks: set[asyncio.Task[Response]] = set()
 
     def __repr__(self) -> str:
-        waiters = sum(flight.waiters for flight in self._flights.values())
-        return f"<SingleFlight {len(self._flights)} flights, {waiters} waiters>"
+        return f"<SingleFlight {len(self._flights)} flights, {self.waiters} waiters>"
+
+    @property
+    def num_running(self) -> int:
+        """Return how many flights others may still join."""
+        return len(self._flights)
+
+    @property
+    def waiters(self) -> int:
+        """Return how many requests wait for these flights."""
+        return sum(flight.waiters for flight in self._flights.values())
 
     def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer from the flight of the request's key, which goes to ``service`` if none is under way.

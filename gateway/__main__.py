@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from gateway.commands import conformance_command, demo_command, endpoint, model, policy, serve
+from gateway.commands import cache, conformance_command, demo_command, endpoint, model, policy, serve
 from gateway.commands.extras import how_to_install
 from gateway.config.document import ConfigError
 
@@ -19,6 +19,7 @@ examples:
   edgeway policy validate compose/policy.yaml  check a policy before it goes anywhere
   edgeway policy explain --help                tell what a policy does with a request
   edgeway endpoint drain --help                take an endpoint of a running gateway out of service
+  edgeway cache --help                         look into the caches of a running gateway
   edgeway model certify --help                 prove a cascade's threshold on calibration data
   edgeway conformance 127.0.0.1:8000 --grpc 127.0.0.1:8001
                                                check how well any server speaks the protocol
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"edgeway {version('edgeway')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    for command in (serve, demo_command, policy, endpoint, model, conformance_command):
+    for command in (serve, demo_command, policy, endpoint, cache, model, conformance_command):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:

@@ -35,7 +35,7 @@ class HeaderMatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return tuple(name for name in self.__struct_fields__ if getattr(self, name) is not None)
 
 
-class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """What a route is for: all that is given must hold.
 
     ``model``: a name, or a pattern with ``*`` for any characters and ``?`` for one; ``*`` is the default.

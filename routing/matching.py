@@ -7,6 +7,7 @@ for, so that a request tries the few that may take it, however many there are.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -110,7 +111,8 @@ class Routes:
     """
 
     def __init__(self, policy: Policy, locate: Locate = _nowhere) -> None:
-        self._routes, self._tenants, self._locate = policy.routes, policy.tenants.keys(), locate
+        self._routes, self._tenants = policy.routes, policy.tenants.keys()
+        self._locate = locate
         self._index, self._conditional = Index(), Index()
         for position, route in enumerate(policy.routes):
             (self._conditional if route.match.is_conditional else self._index).add(position, route.match)
@@ -122,6 +124,12 @@ class Routes:
 
     def __repr__(self) -> str:
         return f"<Routes {len(self._routes)} routes, {self._remembered.cache_info().currsize} remembered>"
+
+    def at(self, locate: Locate) -> Routes:
+        """Return the same routes, where ``locate`` says where clients are."""
+        other = copy(self)
+        other._locate = locate  # noqa: SLF001 - its own
+        return other
 
     def find(self, model: str, tenant: str) -> Route | None:
         """Return the route for ``model`` and ``tenant``, None when there is none.

@@ -65,7 +65,7 @@ class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     on_central_down: Literal["serve_edge", "fail"] = SERVE_EDGE
 
 
-class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """What happens to the requests that ``match``; the first route that does is the one.
 
     ``name``: what logs and metrics call it. ``match``: which requests. ``sticky_by``: what keeps a request

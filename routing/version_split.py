@@ -42,9 +42,17 @@ class VersionSplit:
         Raises:
             GatewayError: INVALID when one who may choose chooses a version that the route lacks.
         """
+        return service(self.versioned(request))
+
+    def versioned(self, request: Request) -> Request:
+        """Return the request with its version.
+
+        Raises:
+            GatewayError: as the call.
+        """
         if request.version:
-            return service(request)
-        return service(replace(request, version=self._chosen(request) or self._drawn(request)))
+            return request
+        return replace(request, version=self._chosen(request) or self._drawn(request))
 
     def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return the path of the rest, for requests whose data has no say.

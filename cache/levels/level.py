@@ -23,6 +23,12 @@ besides the raw bytes: objects, dict slots, and the numpy view that a reader may
 tracemalloc in tests/cache/levels/test_memory.py, rounded up."""
 
 
+EVICTION_CAUSES: Final = ("small", "main", "quota", "oversize", "replaced", "expired", "purged")
+"""Why an entry leaves a level, or does not come in: never hit again while new; long not hit; others needed
+what their quota reserves; larger than the level keeps; another answer came under its key; past its hard
+expiry; forgotten on somebody's word."""
+
+
 class Entry(Struct, frozen=True):
     """One answer as a level holds it.
 
@@ -55,6 +61,37 @@ class Entry(Struct, frozen=True):
         """Return the entry whose answer says that it was held at ``level``."""
         provenance = replace(self.response.provenance, level=level)
         return replace(self, response=replace(self.response, provenance=provenance))
+
+
+class Evicted(Struct, frozen=True):
+    """How many entries have left a level for one cause since the start, and their bytes."""
+
+    entries: int = 0
+    bytes: int = 0
+
+
+class HolderBytes(Struct, frozen=True):
+    """What one holder's entries take of a level, and what of it is reserved for them (0: nothing)."""
+
+    holder: str
+    bytes: int
+    reserved_bytes: int
+
+
+class LevelStats(Struct, frozen=True):
+    """A level in this process, as it is now. Look-ups are counted by who looks (``CacheLookedUp``).
+
+    ``evictions``: by cause, every one of ``EVICTION_CAUSES``. ``holders``: the largest holders, by
+    ``HolderBytes.bytes``; those without a quota of their own are one, ``""``. ``estimates``: hit ratios, in
+    [0, 1], that a level of ``half``, the ``same`` and ``double`` the bytes would have; none: not known (yet).
+    """
+
+    entries: int
+    bytes: int
+    max_bytes: int
+    evictions: Mapping[str, Evicted]
+    holders: tuple[HolderBytes, ...] = ()
+    estimates: Mapping[str, float] = {}
 
 
 class Level(Protocol):
@@ -109,6 +146,10 @@ class NearLevel(Level, Protocol):
 
     async def forget(self, model: str) -> None:
         """Forget all answers of ``model``."""
+        ...
+
+    def stats(self) -> LevelStats:
+        """Return what it holds and what has left it."""
         ...
 
 

@@ -28,7 +28,7 @@ from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
-from cache.levels.level import Entry, LevelParts, NearLevel
+from cache.levels.level import EVICTION_CAUSES, Entry, Evicted, LevelParts, LevelStats, NearLevel
 from gateway.core.cache_events import CacheLookedUp
 from gateway.core.cache_levels import L1
 from gateway.core.telemetry import Telemetry
@@ -155,6 +155,12 @@ class MemoryLevel:
         small, main, ghosts = self._small.nodes, self._main.nodes, len(self._ghosts)
         sizes = sum(node.size for queue in (small, main) for node in queue)
         return Occupancy(len(small), len(main), ghosts, sizes + ghosts * NAME_BYTES)
+
+    def stats(self) -> LevelStats:
+        """Return what it holds and what has left it."""
+        entries = sum(node.entry is not None for node in self._nodes.values())
+        causes = dict.fromkeys(EVICTION_CAUSES, Evicted())
+        return LevelStats(entries, self.taken_bytes, self._max_bytes, causes)
 
     def peek(self, key: bytes) -> Entry | None:
         """Return what is held under ``key``, now."""

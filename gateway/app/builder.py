@@ -106,7 +106,7 @@ class Builder:
             routes = self._routes(policy, endpoints, edge_models, locate)
             serial = next(self._serials)
             check = identify(policy, locate, serial)
-            matching = Routes(policy, locate)
+            matching = (loaded.matching or Routes(policy)).at(locate)
             stack = shared_stack(parts, policy, RouteDispatch(matching, routes), check)
         except BaseException:
             self._endpoints.discard(endpoints)

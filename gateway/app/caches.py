@@ -24,6 +24,8 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     if settings is None:
         return None
 
+    gates: dict[str, Circuit] = {}
+
     def gate(name: str, wanted: GateSettings) -> Gate:
         breaker = BreakerSettings(
             consecutive_5xx=wanted.max_failures,
@@ -31,7 +33,8 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
             max_ejection_time_s=wanted.longest_wait_s,
         )
         foundation.prometheus.emit(BreakerAppeared(name))
-        return Circuit(name, breaker, foundation.clock, foundation.prometheus)
+        made = gates[name] = Circuit(name, breaker, foundation.clock, foundation.prometheus)
+        return made
 
     try:
         levels = settings.open_levels(LevelParts(gate, foundation.clock, foundation.prometheus))
@@ -39,6 +42,6 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
         raise StartError(str(error)) from None
     for level in levels[1:]:
         lifetimes.push_async_callback(level.aclose)
-    cache = CacheParts(settings, levels, instruction_set)
+    cache = CacheParts(settings, levels, instruction_set, gates=gates)
     lifetimes.push_async_callback(cache.close_flights)
     return cache

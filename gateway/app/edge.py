@@ -28,11 +28,13 @@ from gateway.app.generation import InForce
 from gateway.app.geo_databases import GeoDatabases
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
+from gateway.app.operated_cache import operate_cache
 from gateway.app.policies import Policies
 from gateway.app.pools.operated import OperatedEndpoints
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
+from gateway.core.control import NoCache
 from gateway.core.repository import NoRepository, Repository
 from routing.place import Place
 
@@ -61,10 +63,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
     builder = Builder(parts, endpoints, models, locate, cache, owner=owner, knows=knows)
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
-    if owner is not None:
-        lifetimes.push_async_callback(owner.aclose)
-        # Not before it can send them on: whoever had the slot does so until then.
-        await owner.start()
+    # Not before it can send them on: whoever had the slot does so until then.
+    await _start(owner, lifetimes)
 
     def look_anew() -> None:
         # A generation remembers where its callers are: another one, of the same policy, looks anew.
@@ -86,7 +86,14 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         health=_health(in_force, models, geo),
         reload=reload,
         endpoints=_operated(foundation, endpoints),
+        cache=NoCache() if cache is None else operate_cache(foundation, cache, lifetimes),
     )
+
+
+async def _start(owner: SequenceOwner | None, lifetimes: AsyncExitStack) -> None:
+    if owner is not None:
+        lifetimes.push_async_callback(owner.aclose)
+        await owner.start()
 
 
 def _health(in_force: InForce, models: Models | None, geo: GeoDatabases | None) -> dict[str, Report]:

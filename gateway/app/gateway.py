@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from gateway.admin.cache_routes import cache_routes
 from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.listener import AdminListener
 from gateway.admin.management_routes import management_routes
@@ -195,7 +196,7 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
 
     routes: list[web.RouteDef] = count_routes(own.statistics) if is_worker else []
     routes += management_routes(own.repository, own.logging, own.tracing, index=index)
-    routes += [*stack_routes(stacks), *endpoint_routes(tier.endpoints)]
+    routes += [*stack_routes(stacks), *endpoint_routes(tier.endpoints), *cache_routes(tier.cache)]
     return AdminListener(health=report_health, metrics=metrics, policy=report_policy, more=routes)
 
 

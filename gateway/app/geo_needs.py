@@ -19,7 +19,8 @@ def unmet(policy: Policy, knows: frozenset[str]) -> tuple[str, ...]:
     sentences = []
     if policy.places and COUNTRY not in known:
         sentences.append("no geo database has countries: every rule of `places` holds for every client")
-    matches = [(route.name, route.match) for route in policy.routes]
+    # Most of thousands have neither: the loop waits meanwhile.
+    matches = [(route.name, m) for route in policy.routes if (m := route.match).asns or m.places]
     wanted = {
         ASN: [name for name, match in matches if match.asns],
         COUNTRY: [name for name, match in matches if any(not country_of(each) for each in match.places)],

@@ -25,6 +25,7 @@ from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_file
 from gateway.http.client.small_file import OwnFileError, read_small
 from gateway.http.server.tls import LoadedTls, Tls, TlsError
+from routing.matching import Routes
 from routing.policy import Policy
 from routing.rules.order import Rivals, rivals
 
@@ -51,7 +52,8 @@ class Loaded:
     ``text``: the policy file as it was read. ``certificates``: of the models that were named.
     ``forget``: what licences have learned about the central tier is forgotten (an operator says that it
     serves the right model again). ``rivals``: who can replace whom; None: it is not known yet. ``prebuilt``:
-    members of endpoints that are made already.
+    members of endpoints that are made already. ``matching``: the routes, as requests find them; None: they
+    are not made ready yet.
     """
 
     policy: Policy
@@ -60,6 +62,7 @@ class Loaded:
     forget: bool = False
     rivals: Rivals | None = None
     prebuilt: Prebuilt = field(default_factory=dict)
+    matching: Routes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,10 @@ class Sources:
             policy = parse_policy(self.file, contents.text, self.region)
             # Here, because of thousands of routes it takes longer than the loop may be held.
             found = rivals(policy, self.region)
+            matching = Routes(policy)
         self._check_endpoints(policy)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
-        return Loaded(policy, contents.text, certificates, forget, found)
+        return Loaded(policy, contents.text, certificates, forget, found, matching=matching)
 
     def _check_endpoints(self, policy: Policy) -> None:
         if self.endpoints is None:

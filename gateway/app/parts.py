@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Self
@@ -20,6 +21,7 @@ from gateway.core.service import Service
 from gateway.core.telemetry import Telemetry
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
+from resilience.circuit import Circuit
 from resilience.drain import Drain
 from resilience.latencies import Latencies
 from resilience.settings import ResilienceSettings, ShadowSettings
@@ -67,13 +69,15 @@ class Parts:
 class CacheParts:
     """The cache levels and what keys depend on; ``instruction_set`` is this machine's class.
 
-    ``flights`` are those of all stacks that are still in use, and their early refreshes.
+    ``flights`` are those of all stacks that are still in use, and their early refreshes. ``gates``: those
+    before levels outside of the process, by name.
     """
 
     settings: CacheSettings
     levels: Levels
     instruction_set: str
     flights: WeakSet[SingleFlight | EarlyRefreshes] = field(default_factory=WeakSet)
+    gates: Mapping[str, Circuit] = field(default_factory=dict)
 
     async def forget(self, model: str) -> None:
         """Forget the answers of ``model`` in this process; what others hold is read no more."""

@@ -10,6 +10,7 @@ from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.pools.drained import Drained
 from gateway.app.pools.operated import OperatedEndpoints
 from gateway.core.catalog import Catalogs
+from gateway.core.control import CacheControl, NoCache
 from gateway.core.repository import Repository
 
 Report = Callable[[], Mapping[str, Any]]
@@ -23,6 +24,7 @@ class Tier:
     unloaded here. ``policy_report``: of the admin port's ``/policy``. ``health``: further sections of the
     admin port's health report, by name. ``reload``: loads again what is on disk; what is wrong changes
     nothing. ``endpoints``: as an operator sees and drains them.
+    ``cache``: as an operator looks into it.
     """
 
     catalogs: Catalogs
@@ -33,3 +35,4 @@ class Tier:
     endpoints: OperatedEndpoints = field(
         default_factory=lambda: OperatedEndpoints(lambda: NO_ENDPOINTS, Drained())
     )
+    cache: CacheControl = field(default_factory=NoCache)

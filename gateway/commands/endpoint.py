@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from gateway.commands.admin_call import add_admin, call_admin
 from gateway.commands.arguments import add_command, add_group
 
-TOKEN_VARIABLE: Final = "EDGEWAY_ADMIN_TOKEN"  # noqa: S105 - the name of one
-_DEFAULT: Final = "http://127.0.0.1:8002"
-_LIMIT_S: Final = 10
 _MODELS: Final = 8
 """Models of one member in a line of the table; --json has more."""
 
@@ -50,7 +44,7 @@ def add_to(commands: Any) -> None:
         examples=LIST_EXAMPLES,
     )
     parser.add_argument("--json", action="store_true", help="print what the gateway answers, for programs")
-    _add_admin(parser)
+    add_admin(parser)
     for verb, about, examples in (
         ("drain", "send nothing new to an endpoint, or to one member of it", DRAIN_EXAMPLES),
         ("undrain", "send to an endpoint, or to one member of it, again", UNDRAIN_EXAMPLES),
@@ -59,20 +53,11 @@ def add_to(commands: Any) -> None:
         parser.set_defaults(verb=verb)
         parser.add_argument("endpoint", metavar="ENDPOINT", help="its name in the policy")
         parser.add_argument("member", metavar="MEMBER", nargs="?", default="", help="its name in the list")
-        _add_admin(parser)
-
-
-def _add_admin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--admin",
-        metavar="URL",
-        default=_DEFAULT,
-        help=f"the gateway's admin port, {_DEFAULT} by default; its token is read from ${TOKEN_VARIABLE}",
-    )
+        add_admin(parser)
 
 
 def _list(options: argparse.Namespace) -> int:
-    answer = _call(options.admin, "/endpoints")
+    answer = call_admin(options.admin, "/endpoints")
     if answer is None:
         return 1
     if options.json:
@@ -85,7 +70,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _order(options: argparse.Namespace) -> int:
     path = f"/endpoints/{quote(options.endpoint, safe='')}/{options.verb}"
-    answer = _call(options.admin, path, json.dumps({"member": options.member}).encode())
+    answer = call_admin(options.admin, path, json.dumps({"member": options.member}).encode())
     if answer is None:
         return 1
     what = f"{options.endpoint} {options.member}".strip()
@@ -131,32 +116,3 @@ def _models(holder: Mapping[str, Any]) -> str:
     more = holder["num_models"] - len(shown)
     text = " ".join(shown) + (f" and {more} more" if more else "") if shown else "none"
     return f"{text}, since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(since))}" if since else text
-
-
-def _call(admin: str, path: str, body: bytes | None = None) -> bytes | None:
-    """Return the answer; None: there is none, and standard error says why."""
-    url = f"{admin if '://' in admin else f'http://{admin}'}".rstrip("/") + path
-    request = urllib.request.Request(url, data=body)  # noqa: S310 - the operator's own URL
-    if token := os.environ.get(TOKEN_VARIABLE):  # noqa: TID251 - a secret is no argument
-        request.add_header("Authorization", f"Bearer {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=_LIMIT_S) as answer:  # noqa: S310
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        print(f"edgeway: {_message(error)}", file=sys.stderr)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        print(
-            f"edgeway: no answer from {admin}: {reason}; name the gateway's admin port with --admin",
-            file=sys.stderr,
-        )
-    return None
-
-
-def _message(error: urllib.error.HTTPError) -> str:
-    try:
-        found = json.loads(error.read())["error"]
-    except (ValueError, KeyError, TypeError):
-        found = f"the gateway answered {error.code} {error.reason}"
-    advice = f" (set {TOKEN_VARIABLE})" if error.code == 401 else ""
-    return f"{found}{advice}"

@@ -1,9 +1,12 @@
-"""What an operator changes while a process runs: what it logs and traces, and where it sends."""
+"""What an operator reads and changes while a process runs: logs, traces, endpoints, caches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from gateway.core.cache_inspection import CacheQuestion, Inspection
+from gateway.core.cache_report import CacheReport
 
 Setting = bool | int | str
 
@@ -64,3 +67,39 @@ class EndpointControl(Protocol):
             GatewayError: NOT_FOUND, INVALID.
         """
         ...
+
+
+class CacheControl(Protocol):
+    """The caches of a gateway, as an operator looks into them."""
+
+    async def report(self, top: int) -> CacheReport:
+        """Return what they hold and how they did; ``top``: how many models and tenants are named."""
+        ...
+
+    async def inspect(self, question: CacheQuestion) -> Inspection:
+        """Return what is known of one answer.
+
+        Raises:
+            GatewayError: INVALID, NOT_FOUND: the question names nothing that there is.
+        """
+        ...
+
+
+class NoCache:
+    """The caches of a process that has none."""
+
+    def __repr__(self) -> str:
+        return "<NoCache>"
+
+    async def report(self, top: int) -> CacheReport:  # noqa: ARG002 - there is nothing to name
+        """Return that there are none."""
+        return CacheReport()
+
+    async def inspect(self, question: CacheQuestion) -> Inspection:  # noqa: ARG002
+        """Return why nothing is kept."""
+        return Inspection(reasons=(NO_CACHE,))
+
+
+NO_CACHE: Final = "this gateway keeps no answers: its settings have no cache (`cache: {}` has the defaults)"
+
+_: type[CacheControl] = NoCache

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import cache_events
 from gateway.core import telemetry as events
+from gateway.telemetry.cache_metrics import CacheMetrics
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
@@ -37,12 +38,15 @@ class Prometheus:
         self._runs = runs
         self._requests = requests
         self._model = requests.label
+        self.caches = CacheMetrics(requests.label)
+        self._registry.register(self.caches)
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
         ProcessCollector(registry=self._registry)
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()
-            | self._cache_handlers()
+            | self.caches.handlers()
+            | {cache_events.CacheLookedUp: requests.looked_up}
             | self._model_handlers()
             | self._fault_handlers()
             | self._attempt_handlers()
@@ -99,19 +103,6 @@ class Prometheus:
             events.RequestFinished: self._requests.finished,
             events.LayerTimed: timed,
             events.ShadowFinished: shadows.finished,
-        }
-
-    def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
-        lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
-        closed = self._counter(
-            "cache_connections_closed", "Connections of a level that were given up", "level", "reason"
-        )
-        joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
-        return {
-            cache_events.CacheLookedUp: self._requests.looked_up,
-            cache_events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
-            cache_events.CacheConnectionClosed: lambda e: self._child(closed, e.level, e.reason).inc(),
-            cache_events.FlightShared: lambda e: self._child(joined, self._model(e.model)).inc(),
         }
 
     def _model_handlers(self) -> dict[type, Callable[[Any], None]]:

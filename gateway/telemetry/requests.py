@@ -48,12 +48,13 @@ class Requests(Collector):
 
     ``cells``: model, version, provenance, code and tenant → what ended so. Names of models are those that
     ``label`` allows; the tenant is empty where nobody was identified, and of a kind beyond ``MAX_KINDS``.
+    ``lookups``: what look-ups in caches came to.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self.cells: dict[tuple[str, str, str, str, str], RequestCell] = {}
-        self._lookups: dict[CacheLookedUp, int] = {}
+        self.lookups: dict[CacheLookedUp, int] = {}
         self._models: set[str] = set()
         self._answered = 0
 
@@ -75,7 +76,7 @@ class Requests(Collector):
 
     def looked_up(self, event: CacheLookedUp) -> None:
         """Count a look-up in a cache."""
-        lookups = self._lookups
+        lookups = self.lookups
         lookups[event] = lookups.get(event, 0) + 1
 
     def expect(self, models: Iterable[str]) -> None:
@@ -111,7 +112,7 @@ class Requests(Collector):
             histogram.add_metric((provenance,), time.cumulated(LATENCY_BUCKETS_S), time.sum)
         yield histogram
         lookups = CounterMetricFamily("edgeway_cache_lookups", "Cache look-ups", labels=("level", "outcome"))
-        for event, count in self._lookups.items():
+        for event, count in self.lookups.items():
             lookups.add_metric((event.level, event.outcome), count)
         yield lookups
 

@@ -56,6 +56,14 @@ class Counts(Collector):
         """Count one."""
         self._counts[labels] = self._counts.get(labels, 0) + 1
 
+    def counted(self, first: str) -> dict[str, int]:
+        """Return the counts of the series whose first label is ``first``, by their last one."""
+        return {labels[-1]: count for labels, count in self._counts.items() if labels[0] == first}
+
+    def total(self) -> int:
+        """Return the sum of all series."""
+        return sum(self._counts.values())
+
     def collect(self) -> Iterable[Metric]:
         """Give the series to Prometheus."""
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)

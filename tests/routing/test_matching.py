@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.request import Request
 from routing.matching import Index, Routes, covers
+from routing.place import Place
 from routing.policy import ANY, Match
 from tests.routing.policies import policy, route
 
@@ -140,3 +142,17 @@ def test_whose_model_it_is(model: str, tenant: str, is_alone: bool) -> None:
     )
 
     assert routes.is_alone(model, tenant) is is_alone
+
+
+def test_the_same_routes_with_another_word_of_where_clients_are() -> None:
+    """They are made ready in a thread, before it is known which databases are in use."""
+    places = {"match": {"model": "digits", "places": ["DE"]}}
+    routes = Routes(policy(routes=[{**route("german", "digits"), **places}, route("others", "digits")]))
+    german = routes.at(lambda _address: Place("DE", "EU"))
+
+    asked = Request("digits", ())
+
+    assert [found and found.name for found in (routes.choose(asked), german.choose(asked))] == [
+        "others",
+        "german",
+    ]

@@ -23,11 +23,18 @@ from routing.pools.ewma import LoadSettings, MemberLoad
 
 
 @dataclass(frozen=True, slots=True)
-class MemberParts:
-    """What a member consists of. ``service``: its whole stack. ``mirror``: that of copies of requests."""
+class MemberStacks:
+    """What requests go through. ``service``: the whole stack. ``mirror``: that of copies of requests."""
 
     service: Stack
     mirror: Stack
+
+
+@dataclass(frozen=True, slots=True)
+class MemberParts:
+    """What a member consists of. ``stack`` makes its stacks, which most of a thousand members never need."""
+
+    stack: Callable[[], MemberStacks]
     upstream: Upstream
     health: EndpointHealth
     meter: LoadMeter
@@ -53,6 +60,7 @@ class PoolMember(MemberLoad):
     __slots__ = (
         "_drained",
         "_health",
+        "_stacks",
         "held_since",
         "holdings",
         "indexed_at",
@@ -83,9 +91,18 @@ class PoolMember(MemberLoad):
         """When its index was read last, by the loop's clock."""
         self.parts = make_parts(self)
         self._health = self.parts.health
+        self._stacks: MemberStacks | None = None
 
     def __repr__(self) -> str:
         return f"<PoolMember {self._health!r}, {super().__repr__()}>"
+
+    @property
+    def stacks(self) -> MemberStacks:
+        """What its requests go through, made when the first one does."""
+        found = self._stacks
+        if found is None:
+            found = self._stacks = self.parts.stack()
+        return found
 
     @property
     def is_drained(self) -> bool:

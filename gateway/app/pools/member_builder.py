@@ -10,7 +10,7 @@ from gateway.app.observe import Observed
 from gateway.app.pools.drained import Drained
 from gateway.app.pools.listing import Listed
 from gateway.app.pools.load_meter import LoadMeter
-from gateway.app.pools.member import MemberParts, PoolMember
+from gateway.app.pools.member import MemberParts, MemberStacks, PoolMember
 from gateway.app.pools.member_states import MemberStates
 from gateway.app.refreshing import Refresher
 from gateway.app.stacks import member_stack, mirror_stack
@@ -81,22 +81,29 @@ class MemberBuilder:
         meter = LoadMeter(member)
         abilities = Abilities(upstream) if isinstance(upstream, Learner) else None
         classes = EndpointClasses(configs)
-        service = member_stack(
-            self._observed,
-            upstream,
-            meter=meter,
-            breaker=Breaker(health),
-            bulkhead=Bulkhead(bulkhead_settings(self._settings.bulkhead, definition), self._telemetry),
-            attempt_timeout=self._attempt_timeout(definition),
-            answer_check=answer_check,
-            classes=classes,
-            abilities=abilities,
-        )
-        mirror = mirror_stack(
-            self._observed, upstream, answer_check=answer_check, classes=classes, abilities=abilities
-        )
+        breaker = Breaker(health)
+        bulkhead = Bulkhead(bulkhead_settings(self._settings.bulkhead, definition), self._telemetry)
+        attempt_timeout = self._attempt_timeout(definition)
+
+        def stack() -> MemberStacks:
+            service = member_stack(
+                self._observed,
+                upstream,
+                meter=meter,
+                breaker=breaker,
+                bulkhead=bulkhead,
+                attempt_timeout=attempt_timeout,
+                answer_check=answer_check,
+                classes=classes,
+                abilities=abilities,
+            )
+            mirror = mirror_stack(
+                self._observed, upstream, answer_check=answer_check, classes=classes, abilities=abilities
+            )
+            return MemberStacks(service, mirror)
+
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        return MemberParts(service, mirror, upstream, health, meter, refresher, answer_check, configs)
+        return MemberParts(stack, upstream, health, meter, refresher, answer_check, configs)
 
     def _attempt_timeout(self, definition: Endpoint) -> AttemptTimeout:
         own_ms = definition.attempt_timeout_ms

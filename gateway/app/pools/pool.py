@@ -224,7 +224,7 @@ class EndpointPool:
         if self._rate is not None:
             self._rate.count()
         try:
-            return await chosen.parts.service.entry(request)
+            return await chosen.stacks.service.entry(request)
         except GatewayError as error:
             if error.fault is Fault.NOT_FOUND and self._is_contradicted(chosen, request):
                 # Nothing was done there, and another may hold it: the Router knows.
@@ -239,7 +239,7 @@ class EndpointPool:
         """
         if not self.members:
             await self.roster.resolution.first()
-        return await self._choose(request).parts.mirror.entry(request)
+        return await self._choose(request).stacks.mirror.entry(request)
 
     async def aclose(self) -> None:
         """Close all members, and look up no more."""
@@ -253,8 +253,8 @@ class EndpointPool:
         """Describe it for operators: the stack of its one member, or how it chooses and those of all."""
         members = self.members
         if self._is_sole:
-            return members[0].parts.service.report()
-        branches = {each.name: each.parts.service.report() for each in members[:_SHOWN]}
+            return members[0].stacks.service.report()
+        branches = {each.name: each.stacks.service.report() for each in members[:_SHOWN]}
         return (LayerReport("pool", repr(self), _REASON, branches=branches),)
 
     def report(self) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from edge_models.loads import Loads
+from gateway.admin.cache_routes import cache_routes
 from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.management_routes import json_handler, management_routes
 from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
@@ -27,6 +28,7 @@ from gateway.app.workers.messages import (
     decode_tenant_counts,
     model_path,
 )
+from gateway.app.workers.shared_cache import SharedCache
 from gateway.app.workers.shared_endpoints import SharedEndpoints
 from gateway.app.workers.worker_counts import Sockets, WorkerCounts
 from gateway.core.catalog import IndexEntry
@@ -57,6 +59,8 @@ class Coordinator:
         self._desired = DesiredState()
         self.endpoints = SharedEndpoints(serving, self._change_in_turn, self._desired)
         """As an operator sees and drains them."""
+        self.cache = SharedCache(serving)
+        """As an operator looks into it."""
         self._counts: dict[str, WorkerCounts] = {}
 
     def __repr__(self) -> str:
@@ -157,7 +161,7 @@ class Coordinator:
         """Return the routes on which an operator changes all workers."""
         tracing = SharedTracing(self._tracing, self._change_tracing)
         routes = management_routes(self, self, tracing, index=self.index)
-        return [*routes, *endpoint_routes(self.endpoints)]
+        return [*routes, *endpoint_routes(self.endpoints), *cache_routes(self.cache)]
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes on which workers call their parent, those of an operator among them."""

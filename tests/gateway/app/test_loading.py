@@ -50,6 +50,9 @@ def test_everything_is_one_value(sources: Sources) -> None:
     assert (some.policy.generation, some.text) == (1, GOOD.encode())
     assert some.certificates == everything.certificates == {"digits": MISSING}
     assert (some.forget, everything.forget) == (False, True)
+    # Made in the thread that loads: a thousand routes would hold the loop.
+    assert some.matching is not None
+    assert some.matching.find("digits", "anonymous") is some.policy.routes[0]
 
 
 def test_reading_changes_nothing(sources: Sources) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.__main__ import main
-from gateway.admin.access import AdminAccess
 from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.listener import AdminListener
-from gateway.commands.endpoint import TOKEN_VARIABLE, table
-from tests.fakes.operator import TOKEN, TOKENS
+from gateway.commands.endpoint import table
 from tests.gateway.admin.test_endpoint_routes import Endpoints
 
 MEMBER = {"state": "closed", "weight": 2.0, "active": 3, "latency_ms": 4.25, "requests": 9, "failures": 1}
@@ -29,7 +27,7 @@ class Listed(Endpoints):
         return [{**endpoint, "members": members}]
 
 
-async def run(*arguments: str, restricted: bool = False) -> tuple[int, Listed]:
+async def run(*arguments: str) -> tuple[int, Listed]:
     """Run the program beside an admin port that it is told of."""
 
     async def nothing() -> dict[str, int]:
@@ -37,8 +35,7 @@ async def run(*arguments: str, restricted: bool = False) -> tuple[int, Listed]:
 
     endpoints = Listed()
     listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=endpoint_routes(endpoints))
-    access = AdminAccess(TOKENS, hosts=("127.0.0.1",)) if restricted else None
-    await listener.start("127.0.0.1", 0, access)
+    await listener.start("127.0.0.1", 0)
     admin: Sequence[str] = ("--admin", f"127.0.0.1:{listener.port}")
     code = await asyncio.to_thread(main, ["endpoint", *arguments, *admin])
     await listener.aclose()
@@ -81,27 +78,6 @@ async def test_what_is_refused_is_told(capsys) -> None:
 
     assert code == 1
     assert "unknown endpoint 'other'" in capsys.readouterr().err
-
-
-async def test_the_token_comes_from_the_environment(capsys, monkeypatch) -> None:
-    """Without it the error says how to give it."""
-    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
-    code, _ = await run("list", restricted=True)
-    assert code == 1
-    assert TOKEN_VARIABLE in capsys.readouterr().err
-
-    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
-    code, _ = await run("list", restricted=True)
-    assert code == 0
-
-
-def test_no_gateway_is_told_in_a_line(capsys) -> None:
-    """And how to name another port."""
-    assert main(["endpoint", "list", "--admin", "127.0.0.1:1"]) == 1
-
-    error = capsys.readouterr().err
-    assert "no answer from 127.0.0.1:1" in error
-    assert "--admin" in error
 
 
 @pytest.mark.parametrize("verb", ["list", "drain", "undrain"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
+from gateway.app.pools.member import MemberStacks, PoolMember
 from gateway.core.errors import Fault, GatewayError
 from tests.fakes.service import request
 from tests.fakes.virtual_time import virtual_time
@@ -20,13 +24,40 @@ async def test_each_member_has_limits_of_its_own() -> None:
     scene.members[one.name].steps = [silent()]
 
     with pytest.raises(GatewayError):
-        await one.parts.service(request())
-    await two.parts.service(request())
+        await one.stacks.service(request())
+    await two.stacks.service(request())
 
     assert [each.parts.health.state for each in (one, two, three_)] == ["open", "closed", "closed"]
-    stack = repr(one.parts.service.report())
+    stack = repr(one.stacks.service.report())
     assert "0 of 2 running" in stack
     assert "AttemptTimeout 0.5 s" in stack
+    await scene.aclose()
+
+
+@virtual_time
+async def test_the_stacks_of_a_member_are_made_when_it_gets_its_first_request() -> None:
+    """Of a thousand members that come into force most get none here."""
+    scene = Scene()
+    pool = scene.enforce(three())
+    made: list[str] = []
+
+    def counted(member: PoolMember) -> Callable[[], MemberStacks]:
+        make = member.parts.stack
+
+        def stack() -> MemberStacks:
+            made.append(member.name)
+            return make()
+
+        return stack
+
+    for member in pool.members:
+        member.parts = replace(member.parts, stack=counted(member))
+    first = pool.members[0]
+
+    await first.stacks.service(request())
+    await first.stacks.mirror(request())
+
+    assert made == [first.name]
     await scene.aclose()
 
 

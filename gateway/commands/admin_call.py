@@ -1,0 +1,58 @@
+"""How commands reach the admin port of a running gateway: its address, the operator's token, its errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Final
+
+TOKEN_VARIABLE: Final = "EDGEWAY_ADMIN_TOKEN"  # noqa: S105 - the name of one
+_DEFAULT: Final = "http://127.0.0.1:8002"
+_LIMIT_S: Final = 10
+
+
+def add_admin(parser: argparse.ArgumentParser) -> None:
+    """Add `--admin`, which `call_admin` takes."""
+    parser.add_argument(
+        "--admin",
+        metavar="URL",
+        default=_DEFAULT,
+        help=f"the gateway's admin port, {_DEFAULT} by default; its token is read from ${TOKEN_VARIABLE}",
+    )
+
+
+def call_admin(admin: str, path: str, body: bytes | None = None) -> bytes | None:
+    """Return the answer to a GET of ``path``, or to a POST of ``body``.
+
+    None: there is none, and standard error says why.
+    """
+    url = f"{admin if '://' in admin else f'http://{admin}'}".rstrip("/") + path
+    try:
+        request = urllib.request.Request(url, data=body)  # noqa: S310 - the operator's own URL
+        if token := os.environ.get(TOKEN_VARIABLE):  # noqa: TID251 - a secret is no argument
+            request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, timeout=_LIMIT_S) as answer:  # noqa: S310
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        print(f"edgeway: {_message(error)}", file=sys.stderr)
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        print(
+            f"edgeway: no answer from {admin}: {reason}; name the gateway's admin port with --admin",
+            file=sys.stderr,
+        )
+    return None
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        found = json.loads(error.read())["error"]
+    except (ValueError, KeyError, TypeError):
+        found = f"the gateway answered {error.code} {error.reason}"
+    advice = f" (set {TOKEN_VARIABLE})" if error.code == 401 else ""
+    return f"{found}{advice}"
