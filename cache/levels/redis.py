@@ -6,6 +6,7 @@ Whatever Redis does costs hits, never an answer, and never more than ``timeout_m
   skipped without waiting until a probe succeeds;
 * full, read-only: writes are lost and counted, reads go on;
 * another type, a foreign value, a cut or altered one under our key: counted as garbage and deleted;
+* what another build has sealed under our key: a miss, and left to those who can read it;
 * a huge value: no more than ``max_value_bytes`` of it are ever read, because ``GETRANGE`` is what asks;
 * anything that none of our commands can get back, while the connection is set up too: the connection is
   closed before what it announces has cost anything;
@@ -23,17 +24,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cache.levels.envelope import Envelope, GarbageError
+from cache.levels.envelope import Envelope, GarbageError, TooLargeError
 from cache.levels.level import Entry, Level
 from cache.levels.pipelining import AutoPipeline, Outcome
 from cache.levels.redis_connection import RedisConnector
-from cache.levels.redis_names import RedisNames
 from cache.levels.redis_options import RedisOptions
+from cache.levels.redis_secrets import kept_under
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
-from gateway.core.cache_events import CacheConnectionClosed, CacheLookedUp, CacheWriteLost
+from gateway.core.cache_events import CacheConnectionClosed, CacheLookedUp, CacheSealRejected, CacheWriteLost
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
@@ -53,6 +55,8 @@ _OUTCOMES: Final = ("miss", "garbage", "error", "skipped")
 class RedisLevel:
     """The level of the region. ``secret`` is 32 bytes, the same in all gateways that share the Redis.
 
+    ``previous``: secrets that sealed before, whose values are still read.
+
     Nothing is connected before the first command, so a gateway starts without its Redis.
 
     Raises:
@@ -70,6 +74,7 @@ class RedisLevel:
         clock: Clock,
         telemetry: Telemetry,
         name: str = L2,
+        previous: Sequence[bytes] = (),
     ) -> None:
         self.name = name
         timeout_s = settings.timeout_ms / 1000
@@ -85,8 +90,13 @@ class RedisLevel:
             connector, gate, timeout_s=timeout_s, connections=settings.max_connections - 1
         )
         self._writes = AutoPipeline(connector, gate, timeout_s=timeout_s, connections=1)
-        self._envelope = Envelope(secret, self.name)
-        self.names = RedisNames(settings.namespace, secret)
+        self._kept = kept_under(
+            (secret, *previous),
+            namespace=settings.namespace,
+            level=name,
+            most_bytes=settings.max_value_bytes,
+        )
+        self.names = self._kept[0].names
         self._max_value_bytes = settings.max_value_bytes
         self._clock = clock
         self._stamps = Stamps(clock)
@@ -105,14 +115,19 @@ class RedisLevel:
 
     async def get(self, key: bytes) -> Entry | None:
         """Return the entry under ``key`` within ``timeout_ms``; a caller who leaves harms nobody."""
-        # The end of the range is part of it, so a value one byte too long shows.
-        pending = self._reads.submit(Kind.BULK, "GETRANGE", self.names.of(key), 0, self._max_value_bytes)
-        found = "skipped" if pending is None else self._judge(key, await pending)
-        if isinstance(found, Entry):
-            return found
-        if found == "garbage":
-            await self.delete(key)
-        self._emit(self._events[found])
+        outcome = "skipped"
+        # All leave in one pipeline, and the first that has something is it.
+        pending = [(kept, self._look(kept.names.of(key))) for kept in self._kept]
+        for kept, reply in pending:
+            if reply is None:
+                continue
+            found = self._judge(key, kept.envelope, await reply)
+            if isinstance(found, Entry):
+                return found
+            outcome = found
+            if found == "garbage":
+                self._write(0, Kind.INTEGER, "UNLINK", kept.names.of(key))
+        self._emit(self._events[outcome])
         return None
 
     async def put(self, key: bytes, entry: Entry) -> None:
@@ -121,9 +136,12 @@ class RedisLevel:
         if lifetime_ms <= 0:
             return
         try:
-            blob = self._envelope.seal(key, self._stamps.outward(entry))
+            blob = self._kept[0].envelope.seal(key, self._stamps.outward(entry))
         except GarbageError:
             self._lose("unfit")
+            return
+        except TooLargeError:
+            self._lose("too_large")
             return
         if len(blob) > self._max_value_bytes:
             self._lose("too_large")
@@ -133,7 +151,8 @@ class RedisLevel:
     async def delete(self, key: bytes) -> None:
         """Send the deletion of ``key`` off."""
         # UNLINK frees a huge foreign value without stopping the server.
-        self._write(0, Kind.INTEGER, "UNLINK", self.names.of(key))
+        for kept in self._kept:
+            self._write(0, Kind.INTEGER, "UNLINK", kept.names.of(key))
 
     @property
     def backlog_bytes(self) -> int:
@@ -150,7 +169,11 @@ class RedisLevel:
         await self._writes.aclose()
         await self._reads.aclose()
 
-    def _judge(self, key: bytes, outcome: Outcome) -> Entry | str:
+    def _look(self, name: str) -> asyncio.Future[Outcome] | None:
+        # The end of the range is part of it, so a value one byte too long shows.
+        return self._reads.submit(Kind.BULK, "GETRANGE", name, 0, self._max_value_bytes)
+
+    def _judge(self, key: bytes, envelope: Envelope, outcome: Outcome) -> Entry | str:
         """Return the entry in ``outcome``, or the word for why there is none."""
         if isinstance(outcome, BaseException):
             self._log_once(outcome)
@@ -161,9 +184,10 @@ class RedisLevel:
         if isinstance(outcome, int) or len(outcome) > self._max_value_bytes:
             return "garbage"
         try:
-            return self._stamps.inward(self._envelope.open(key, outcome))
-        except GarbageError:
-            return "garbage"
+            return self._stamps.inward(envelope.open(key, outcome))
+        except GarbageError as error:
+            self._emit(CacheSealRejected(self.name, error.reject))
+            return "miss" if error.is_foreign else "garbage"
 
     def _write(self, size: int, kind: Kind, *command: Word) -> None:
         if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Annotated, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -55,8 +56,8 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             return True
         return url.scheme == "unix" or _is_loopback(host)
 
-    def open(self, parts: LevelParts, secret: bytes) -> Level:
-        """Make the level. It connects when it is first used.
+    def open(self, parts: LevelParts, secret: bytes, previous: Sequence[bytes] = ()) -> Level:
+        """Make the level. It connects when it is first used. What ``previous`` secrets sealed is read.
 
         Raises:
             LevelError: the URL cannot be used.
@@ -65,7 +66,9 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         from cache.levels.redis import RedisLevel  # noqa: PLC0415
 
         gate = parts.gate("redis", GATE)
-        return RedisLevel(self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry)
+        return RedisLevel(
+            self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry, previous=previous
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,6 +18,7 @@ from gateway.core import cache_events
 from gateway.core import telemetry as events
 from gateway.telemetry.cache_metrics import CacheMetrics
 from gateway.telemetry.members import MemberRow, Members
+from gateway.telemetry.redis_metrics import RedisMetrics
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
@@ -40,11 +41,14 @@ class Prometheus:
         self._model = requests.label
         self.caches = CacheMetrics(requests.label)
         self._registry.register(self.caches)
+        redis = RedisMetrics()
+        self._registry.register(redis)
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
         ProcessCollector(registry=self._registry)
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()
+            | redis.handlers()
             | self.caches.handlers()
             | {cache_events.CacheLookedUp: requests.looked_up}
             | self._model_handlers()

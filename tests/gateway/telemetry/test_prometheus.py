@@ -32,6 +32,10 @@ SAMPLES = {
     cache_events.CacheConnectionClosed("l2", "protocol"): (
         'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
     ),
+    cache_events.CacheSealRejected("l2", "seal"): (
+        'edgeway_cache_sealed_rejects_total{level="l2",reason="seal"} 1.0'
+    ),
+    cache_events.CacheWriteHeldBack("l2"): 'edgeway_cache_writes_held_back_total{level="l2"} 1.0',
     cache_events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"
