@@ -24,15 +24,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cache.levels.envelope import Envelope, GarbageError, TooLargeError
 from cache.levels.level import Entry, Level
-from cache.levels.pipelining import AutoPipeline, Outcome
-from cache.levels.redis_connection import RedisConnector
-from cache.levels.redis_options import RedisOptions
+from cache.levels.pipelining import Outcome
+from cache.levels.redis_routes import RedisTarget
 from cache.levels.redis_secrets import kept_under
+from cache.levels.redis_shapes import routes_of
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
 from gateway.core.cache_events import CacheConnectionClosed, CacheLookedUp, CacheSealRejected, CacheWriteLost
@@ -55,7 +56,8 @@ _OUTCOMES: Final = ("miss", "garbage", "error", "skipped")
 class RedisLevel:
     """The level of the region. ``secret`` is 32 bytes, the same in all gateways that share the Redis.
 
-    ``previous``: secrets that sealed before, whose values are still read.
+    ``previous``: secrets that sealed before, whose values are still read. ``gate_of`` makes the gate of each
+    node of a cluster, ``host:port``; otherwise ``gate`` is before all.
 
     Nothing is connected before the first command, so a gateway starts without its Redis.
 
@@ -75,21 +77,13 @@ class RedisLevel:
         telemetry: Telemetry,
         name: str = L2,
         previous: Sequence[bytes] = (),
+        gate_of: Callable[[str], Gate] | None = None,
     ) -> None:
         self.name = name
-        timeout_s = settings.timeout_ms / 1000
-        self._connector = connector = RedisConnector(
-            RedisOptions.of(settings.url),
-            timeout_s=settings.connect_timeout_ms / 1000,
-            # The end of a GETRANGE is part of it.
-            max_bulk_bytes=settings.max_value_bytes + 1,
-            clock=clock,
-            closed=lambda reason: telemetry.emit(CacheConnectionClosed(name, reason)),
+        self._timeout_s = settings.timeout_ms / 1000
+        self._routes = routes_of(
+            settings, gate, gate_of, clock, lambda reason: telemetry.emit(CacheConnectionClosed(name, reason))
         )
-        self._reads = AutoPipeline(
-            connector, gate, timeout_s=timeout_s, connections=settings.max_connections - 1
-        )
-        self._writes = AutoPipeline(connector, gate, timeout_s=timeout_s, connections=1)
         self._kept = kept_under(
             (secret, *previous),
             namespace=settings.namespace,
@@ -109,7 +103,7 @@ class RedisLevel:
 
     def __repr__(self) -> str:
         return (
-            f"<RedisLevel {self.names} reads {self._reads}, writes {self._writes},"
+            f"<RedisLevel {self.names} {self._routes},"
             f" {self._backlog_bytes} bytes to write, {self._writes_lost} writes lost>"
         )
 
@@ -117,11 +111,15 @@ class RedisLevel:
         """Return the entry under ``key`` within ``timeout_ms``; a caller who leaves harms nobody."""
         outcome = "skipped"
         # All leave in one pipeline, and the first that has something is it.
-        pending = [(kept, self._look(kept.names.of(key))) for kept in self._kept]
-        for kept, reply in pending:
+        pending = [(kept, *self._look(kept.names.of(key))) for kept in self._kept]
+        for kept, target, reply in pending:
             if reply is None:
+                self._routes.onward(None, target, 0)
                 continue
-            found = self._judge(key, kept.envelope, await reply)
+            reply_or_error = await reply
+            if isinstance(reply_or_error, BaseException):
+                reply_or_error = await self._follow(reply_or_error, target, kept.names.of(key))
+            found = self._judge(key, kept.envelope, reply_or_error)
             if isinstance(found, Entry):
                 return found
             outcome = found
@@ -161,17 +159,35 @@ class RedisLevel:
 
     async def flush(self) -> None:
         """Wait until every look-up and write sent so far has its reply, or has run out of time."""
-        await self._reads.join()
-        await self._writes.join()
+        await self._routes.join()
 
     async def aclose(self) -> None:
         """Finish what was written, within ``timeout_ms`` for each pipeline, and close all connections."""
-        await self._writes.aclose()
-        await self._reads.aclose()
+        await self._routes.aclose()
 
-    def _look(self, name: str) -> asyncio.Future[Outcome] | None:
+    def _look(self, name: str) -> tuple[RedisTarget, asyncio.Future[Outcome] | None]:
+        target = self._routes.target(name)
         # The end of the range is part of it, so a value one byte too long shows.
-        return self._reads.submit(Kind.BULK, "GETRANGE", name, 0, self._max_value_bytes)
+        return target, target.read(Kind.BULK, "GETRANGE", name, 0, self._max_value_bytes)
+
+    async def _follow(self, error: BaseException, target: RedisTarget, name: str) -> Outcome:
+        """Return what the node says that ``error`` of another names, within the time of one more look-up."""
+        outcome: Outcome = error
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
+                for _ in range(self._routes.most_hops):
+                    onward = (
+                        self._routes.onward(outcome, target, target.node.connector.epoch)
+                        if isinstance(outcome, BaseException)
+                        else None
+                    )
+                    if onward is None:
+                        break
+                    reply = onward.read(Kind.BULK, "GETRANGE", name, 0, self._max_value_bytes)
+                    if reply is None:
+                        break
+                    outcome, target = await reply, onward
+        return outcome
 
     def _judge(self, key: bytes, envelope: Envelope, outcome: Outcome) -> Entry | str:
         """Return the entry in ``outcome``, or the word for why there is none."""
@@ -193,27 +209,29 @@ class RedisLevel:
         if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:
             self._lose("backlog")
             return
-        self._send(size, kind, command, is_second=False)
+        self._send(self._routes.target(str(command[1])), size, kind, command, hops=0)
 
-    def _send(self, size: int, kind: Kind, command: tuple[Word, ...], *, is_second: bool) -> None:
-        pending = self._writes.submit(kind, *command)
+    def _send(
+        self, target: RedisTarget, size: int, kind: Kind, command: tuple[Word, ...], *, hops: int
+    ) -> None:
+        pending = target.write(kind, *command)
         if pending is None:
+            self._routes.onward(None, target, 0)
             self._lose("skipped")
             return
         self._backlog_bytes += size
-        epoch = self._connector.epoch
+        epoch = target.node.connector.epoch
 
         def written(outcome: asyncio.Future[Outcome]) -> None:
             self._backlog_bytes -= size
             error = outcome.result()
             if not isinstance(error, BaseException):
                 return
-            self._log_once(error)
-            # The connections are made anew, at most once a second: this write can be on the new one.
-            is_renewed = isinstance(error, ReplyError) and error.code == "READONLY"
-            if is_renewed and self._connector.epoch != epoch and not is_second:
-                self._send(size, kind, command, is_second=True)
+            onward = self._routes.onward(error, target, epoch) if hops < self._routes.most_hops else None
+            if onward is not None:
+                self._send(onward, size, kind, command, hops=hops + 1)
             else:
+                self._log_once(error)
                 self._lose("error")
 
         pending.add_done_callback(written)

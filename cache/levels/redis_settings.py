@@ -19,8 +19,14 @@ GATE: Final = GateSettings(max_failures=5, first_wait_s=1.0, longest_wait_s=60.0
 class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The level that the gateways of a region share, L2."""
 
-    url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")]
-    """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket."""
+    url: Annotated[str, Meta(pattern=r"^(rediss?(\+sentinel|\+cluster)?|unix)://")]
+    """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket.
+
+    ``redis+sentinel://[[user]:password@]host:26379,host:26379/NAME/db`` finds the master NAME,
+    ``redis+cluster://[[user]:password@]host:port,host:port`` the nodes of a cluster; ``rediss+sentinel`` and
+    ``rediss+cluster`` use TLS. ``?ssl_ca_certs=…&ssl_certfile=…&ssl_keyfile=…&ssl_server_name=…`` are its
+    files and the name in the certificate, ``sentinel_username`` and ``sentinel_password`` the Sentinels'.
+    """
 
     timeout_ms: Annotated[int, Meta(ge=1, le=1000)] = 30
     """Milliseconds that a look-up may cost, waiting for a connection included."""
@@ -47,8 +53,11 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """Whether the URL leads to this machine whatever a name server says: loopback or a Unix socket.
 
         Names are not looked up, but for ``localhost`` and what ends in it, which lead here by definition
-        (RFC 6761). 0.0.0.0 is no loopback address. A URL that cannot be parsed leads nowhere.
+        (RFC 6761). 0.0.0.0 is no loopback address. A URL that cannot be parsed leads nowhere. Sentinels and
+        nodes of a cluster name others, which may be anywhere.
         """
+        if "+" in self.url.partition("://")[0]:
+            return False
         try:
             url = urlsplit(self.url)
             host = unquote(url.hostname or parse_qs(url.query).get("host", ["localhost"])[0])
@@ -67,7 +76,13 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
         gate = parts.gate("redis", GATE)
         return RedisLevel(
-            self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry, previous=previous
+            self,
+            secret,
+            gate=gate,
+            clock=parts.clock,
+            telemetry=parts.telemetry,
+            previous=previous,
+            gate_of=lambda address: parts.gate(f"redis {address}", GATE),
         )
 
 
