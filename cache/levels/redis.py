@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from cache.bloom import RotatingBloom
 from cache.levels.envelope import Envelope, GarbageError, TooLargeError
 from cache.levels.level import Entry, Level
 from cache.levels.pipelining import Outcome
@@ -36,7 +37,13 @@ from cache.levels.redis_secrets import kept_under
 from cache.levels.redis_shapes import routes_of
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
-from gateway.core.cache_events import CacheConnectionClosed, CacheLookedUp, CacheSealRejected, CacheWriteLost
+from gateway.core.cache_events import (
+    CacheConnectionClosed,
+    CacheLookedUp,
+    CacheSealRejected,
+    CacheWriteHeldBack,
+    CacheWriteLost,
+)
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
@@ -47,6 +54,9 @@ if TYPE_CHECKING:
     from cache.levels.redis_settings import RedisSettings
 
 WRITE_BACKLOG: Final = 4
+SEEN_KEYS: Final = 1 << 19
+"""Keys of one turn of the doorkeeper, in about 1.5 MiB."""
+
 
 _log = logging.getLogger("edgeway.redis")
 _LOG_S: Final = 1.0
@@ -91,6 +101,7 @@ class RedisLevel:
             most_bytes=settings.max_value_bytes,
         )
         self.names = self._kept[0].names
+        self._seen = RotatingBloom(SEEN_KEYS, now=clock.tick, secret=secret) if settings.doorkeeper else None
         self._max_value_bytes = settings.max_value_bytes
         self._clock = clock
         self._stamps = Stamps(clock)
@@ -132,6 +143,9 @@ class RedisLevel:
         """Send ``entry`` off, to vanish from Redis at its hard expiry."""
         lifetime_ms = math.ceil((entry.hard_expiry - self._clock.steady()) * 1000)
         if lifetime_ms <= 0:
+            return
+        if self._seen is not None and not self._seen.add(key):
+            self._emit(CacheWriteHeldBack(self.name))
             return
         try:
             blob = self._kept[0].envelope.seal(key, self._stamps.outward(entry))

@@ -44,6 +44,11 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     namespace: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edgeway"
     """First part of every key, so that an ACL can be bound to it."""
 
+    doorkeeper: bool = False
+    """Whether an answer is written only when its key has been made before by this process, within its last
+    half a million to a million keys. What is made once then costs Redis nothing; what is made more often is
+    made once more by each process before others find it."""
+
     def __repr__(self) -> str:
         # The URL may hold a password.
         return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"

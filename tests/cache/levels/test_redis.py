@@ -7,6 +7,7 @@ import random
 import resource
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,12 @@ from cache.levels.level import LevelError
 from cache.levels.redis import WRITE_BACKLOG, RedisLevel
 from cache.levels.redis_names import RedisNames
 from cache.levels.redis_settings import RedisSettings
-from gateway.core.cache_events import CacheConnectionClosed, CacheSealRejected, CacheWriteLost
+from gateway.core.cache_events import (
+    CacheConnectionClosed,
+    CacheSealRejected,
+    CacheWriteHeldBack,
+    CacheWriteLost,
+)
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response
@@ -240,6 +246,42 @@ async def test_secrets_cost_commands_and_no_round_trips(
 
     assert gate.verdicts == ["succeeded"]
     assert looked_up(telemetry) == ["l2 miss"]
+    await level.aclose()
+
+
+async def test_a_doorkeeper_writes_at_the_second_sight(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """What is made once costs Redis nothing, and is counted."""
+    level = level_of(shared_redis, telemetry, doorkeeper=True)
+    for key in (KEY, OTHER, KEY):
+        await level.put(key, fresh())
+    await level.flush()
+
+    assert await raw.exists(name(KEY))
+    assert not await raw.exists(name(OTHER))
+    assert telemetry.of(CacheWriteHeldBack) == [CacheWriteHeldBack("l2")] * 2
+    await level.aclose()
+
+
+async def test_the_documented_acl_suffices(redis: RedisServer, telemetry: RecordingTelemetry) -> None:
+    """The line of docs/operating.md, as it stands there."""
+    page = Path(__file__).parents[3].joinpath("docs/operating.md").read_text()
+    line = page.partition("`ACL SETUSER ")[2].partition("`")[0].replace("\\|", "|")
+    async with Redis.from_url(redis.url) as raw:
+        await raw.execute_command("ACL", "SETUSER", *line.split())
+    settings = RedisSettings(
+        url=redis.url.replace("//", "//edgeway:PASSWORD@") + "?client_name=edge", timeout_ms=UNHURRIED_MS
+    )
+    level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+    await level.put(KEY, fresh())
+    await level.flush()
+    assert await level.get(KEY) is not None
+    await level.delete(KEY)
+    await level.flush()
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 miss"]
+    assert telemetry.of(CacheWriteLost) == []
     await level.aclose()
 
 
