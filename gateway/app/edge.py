@@ -52,7 +52,6 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     Raises:
         ModelError, GeoError, StartError, ConfigError: names the file that cannot be used.
     """
-    in_force, parts = foundation.in_force, foundation.parts
     invalidations = make_invalidations(foundation)
     models, computed = _open_models(foundation, invalidations, lifetimes)
 
@@ -61,15 +60,14 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
             await cache.forget(model)
 
     endpoints = _open_endpoints(foundation, forget, lifetimes)
-    isa = models.instruction_set if models else "none"
-    cache = open_cache(foundation, isa, lifetimes, invalidations)
+    cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes, invalidations)
     await start_invalidations(invalidations, lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
     locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
     features = open_features(foundation, lifetimes)
     builder = Builder(
-        with_features(parts, features), endpoints, models, locate, cache, owner=owner, knows=knows
+        with_features(foundation.parts, features), endpoints, models, locate, cache, owner=owner, knows=knows
     )
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
     await open_warming(foundation, cache, lifetimes)
@@ -92,7 +90,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         catalogs=_catalogs(foundation, models, features),
         repository=_repository(foundation, models, policies, features),
         policy_report=policies.report,
-        health=_health(in_force, models, geo, invalidations),
+        health=_health(foundation.in_force, models, geo, invalidations),
         reload=reload,
         endpoints=_operated(foundation, endpoints),
         cache=NoCache() if cache is None else operate_cache(foundation, cache, lifetimes, computed),
