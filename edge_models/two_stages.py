@@ -147,7 +147,7 @@ def _column(tensor: Tensor, array: Array, count: int) -> list[Tensor]:
         return [Tensor(name, datatype, array.shape, data)]
     shape = (1, *array.shape[1:])
     if datatype == BYTES:
-        return [Tensor(name, datatype, shape, join_bytes(row)) for row in array]
+        return [Tensor(name, datatype, shape, join_bytes(array[nth : nth + 1])) for nth in range(count)]
     view, size = memoryview(data), len(data) // count
     return [Tensor(name, datatype, shape, view[place * size : (place + 1) * size]) for place in range(count)]
 

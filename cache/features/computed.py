@@ -6,8 +6,9 @@ datatypes, shapes and bytes. What a request wants of the head is not in it. A re
 looked up row by row, so that rows are found in whatever company they come; those that nobody holds run as
 one.
 
-Nothing is ever stale: a key's features do not change. What Redis gives is compared with what the backbone
-makes before it is believed; what does not fit is computed again, and written over.
+Nothing is ever stale: a key's features do not change. A purge of a model, or a tenant, still reaches
+what was computed for it (``Epochs``): its key is another one from then on. What Redis gives is compared with
+what the backbone makes before it is believed; what does not fit is computed again, and written over.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Final
 from blake3 import blake3
 from msgspec.structs import replace
 
+from cache.invalidation.epochs import Epochs
 from cache.key import RequestHasher
 from cache.levels.level import Entry, Level, Levels
 from cache.single_flight import SingleFlight
@@ -53,7 +55,8 @@ class FeatureScope:
 class ComputedFeatures:
     """Finds features in ``levels``, which the caller closes, or has them computed.
 
-    ``secret``: 32 bytes that key the hashes. ``ttl_s``: for how long they are kept.
+    ``secret``: 32 bytes that key the hashes. ``ttl_s``: for how long they are kept. ``epochs``: what was
+    invalidated; a purge of a tag is of answers, and features are of no route.
     """
 
     def __init__(
@@ -65,7 +68,9 @@ class ComputedFeatures:
         ttl_s: float,
         clock: Clock,
         telemetry: Telemetry,
+        epochs: Epochs | None = None,
     ) -> None:
+        self._epochs = epochs or Epochs("")
         self._near, self._far = levels[0], levels[1:]
         self._levels = levels
         self._secret = secret
@@ -75,7 +80,7 @@ class ComputedFeatures:
         self._emit = telemetry.emit
         self._hit = CacheLookedUp(self._near.name, "hit")
         self._stale = CacheLookedUp(self._near.name, "stale")
-        self._hashers: dict[tuple[str, str], RequestHasher] = {}
+        self._hashers: dict[tuple[str, ...], RequestHasher] = {}
         self._flight = SingleFlight(clock, telemetry)
 
     def __repr__(self) -> str:
@@ -120,7 +125,7 @@ class ComputedFeatures:
     async def _keys(
         self, request: Request, backbone: Backbone, parts: Sequence[Sequence[Tensor]]
     ) -> list[bytes]:
-        hasher = self._hasher(backbone)
+        hasher = self._hasher(backbone, request)
         caller = Caller(tenant=request.caller.tenant, residency=request.caller.residency)
         alike = [Request(_MODEL, tuple(part), caller=caller) for part in parts]
         if sum(len(tensor.data) for part in parts for tensor in part) <= _LONG_BYTES:
@@ -128,8 +133,13 @@ class ComputedFeatures:
         ends = [hasher.begin(each) for each in alike]
         return await asyncio.to_thread(lambda: [end() for end in ends])
 
-    def _hasher(self, backbone: Backbone) -> RequestHasher:
-        identity = (backbone.digest, backbone.runtime)
+    def _hasher(self, backbone: Backbone, request: Request) -> RequestHasher:
+        identity: tuple[str, ...] = (backbone.digest, backbone.runtime)
+        if self._epochs.version:
+            tenant = request.caller.tenant if self._scope.per_tenant else None
+            # Of the request's model: the keys themselves name none, so that models share a backbone.
+            marks = self._epochs.marks(request.model, tenant, ())
+            identity = (*identity, repr(marks)) if marks else identity
         hasher = self._hashers.get(identity)
         if hasher is None:
             if len(self._hashers) >= _MOST_HASHERS:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from cache.features.computed import ComputedFeatures, FeatureScope
+from cache.invalidation.epochs import Epochs
 from cache.key import derive_secret
 from cache.levels.level import Level, LevelParts, Levels
 from cache.levels.memory import MemoryLevel, MemorySettings
@@ -40,10 +42,13 @@ def open_features(
     redis: RedisSettings | None,
     parts: LevelParts,
     *,
-    key_secret: str | None,
+    key_secrets: Sequence[str | None],
     scope: FeatureScope,
+    epochs: Epochs | None = None,
 ) -> tuple[ComputedFeatures, Levels]:
     """Return what keeps features, and its levels, which the caller closes. Redis is connected when used.
+
+    ``key_secrets``: what seals in Redis, and then those whose values are still read.
 
     Raises:
         LevelError: says which setting cannot be used.
@@ -51,19 +56,22 @@ def open_features(
     memory = MemoryLevel(MemorySettings(max_bytes=settings.max_bytes), parts.telemetry, name=L3)
     levels: Levels = (memory,)
     if redis is not None and settings.redis:
-        levels = (*levels, _shared(redis, parts, key_secret))
+        levels = (*levels, _shared(redis, parts, key_secrets))
     store = ComputedFeatures(
         levels,
-        secret=derive_secret(key_secret, "feature keys"),
+        # Not of key_secret, which changes without a flush. Redis sees a keyed hash of a key.
+        secret=derive_secret(None, "feature keys"),
         scope=scope,
         ttl_s=settings.ttl_s,
         clock=parts.clock,
         telemetry=parts.telemetry,
+        epochs=epochs,
     )
     return store, levels
 
 
-def _shared(redis: RedisSettings, parts: LevelParts, key_secret: str | None) -> Level:
+def _shared(redis: RedisSettings, parts: LevelParts, key_secrets: Sequence[str | None]) -> Level:
     # Within the namespace, so that an ACL bound to it covers them.
     own = msgspec.structs.replace(redis, namespace=f"{redis.namespace}:features")
-    return own.open(parts, derive_secret(key_secret, "feature values"), name=L3_REDIS)
+    secret, *previous = (derive_secret(each, "feature values") for each in key_secrets)
+    return own.open(parts, secret, tuple(previous), name=L3_REDIS)

@@ -24,10 +24,14 @@ from edge_models.splitting.model_graph import ModelGraph
 from edge_models.splitting.parts import cut_apart
 from edge_models.splitting.probe import Feed, Probe, made_feeds, probe_all
 from edge_models.splitting.suggestions import Suggestion, suggestions, work
+from gateway.core.spelling import shown
 from gateway.core.tensor import Array
 
 Progress = Callable[[str, int, int], None]
 """Hears the step, how many feeds of it are done, and of how many."""
+
+_MOST_OF_COMPANY: Final = 0.1
+"""Part of the largest value by which a row may differ in company: dynamic quantization does by less."""
 
 _PROBED: Final = 3
 """Feeds that tell what tensors are like."""
@@ -115,6 +119,8 @@ class Splitter:
         )
         self._check_same_tensors(split)
         rows, difference = self._compare(split, progress)
+        if self.whole.batchable:
+            self._check_rows(split)
         shapes, sizes = self._measured()
         costs = work(self.graph, shapes)
         return SplitModel(
@@ -140,6 +146,22 @@ class Splitter:
             raise CutError(
                 "requests could not share a run of both parts as they can of the whole: cut elsewhere"
             )
+
+    def _check_rows(self, split: SplitSession) -> None:
+        """Check that a row has about the same features in whatever company it comes."""
+        names = [spec.name for spec in split.features.outputs]
+        for feed in self._feeds[:_PROBED]:
+            together = split.for_features(feed)
+            alone = {name: array[-1:] for name, array in together.items()}
+            for name, many, one in zip(
+                names, split.features.run(together), split.features.run(alone), strict=True
+            ):
+                largest = np.abs(many[np.isfinite(many)].astype(np.float64)).max(initial=0)
+                if difference(many[-1:], one) > _MOST_OF_COMPANY * float(largest) + math.ulp(0.0):
+                    raise CutError(
+                        f"a row of '{shown(name)}' depends on the rows beside it, and features are kept and "
+                        "found row by row: cut elsewhere"
+                    )
 
     def _compare(self, split: SplitSession, progress: Progress) -> tuple[int, float]:
         rows, worst = 0, 0.0

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from edge_models.splitting.cut import Cut, CutError, find_cut
 from edge_models.splitting.model_graph import ModelGraph
+from gateway.core.spelling import shown
 
 _LEAST_SHARE: Final = 0.5
 _MOST: Final = 8
@@ -46,7 +47,10 @@ class Suggestion:
 
     def __str__(self) -> str:
         named = self.node or f"a {self.operator} without a name"
-        return f"{self.tensor} ({named}): {self.row_bytes:,} bytes a row, {self.share:.1%} of the work before"
+        return (
+            f"{shown(self.tensor)} ({shown(named)}): {self.row_bytes:,} bytes a row, "
+            f"{self.share:.1%} of the work before"
+        )
 
 
 def suggestions(

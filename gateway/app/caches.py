@@ -17,8 +17,15 @@ from resilience.circuit import Circuit
 from resilience.settings import BreakerSettings
 
 
-def _invalidations(foundation: Foundation) -> Invalidations:
+def make_invalidations(foundation: Foundation) -> Invalidations | None:
+    """Return what is invalidated; None where nothing is kept. It reads nothing before it is started.
+
+    Raises:
+        StartError: says which setting cannot be used.
+    """
     settings = foundation.settings
+    if settings.cache is None:
+        return None
     try:
         return Invalidations(
             settings.region,
@@ -31,16 +38,19 @@ def _invalidations(foundation: Foundation) -> Invalidations:
         raise StartError(str(error)) from None
 
 
-async def start_invalidations(cache: CacheParts | None, lifetimes: AsyncExitStack) -> Invalidations | None:
+async def start_invalidations(invalidations: Invalidations | None, lifetimes: AsyncExitStack) -> None:
     """Begin to read the logs of all regions, before anything is kept; None: nothing ever is."""
-    if cache is None or cache.invalidations is None:
-        return None
-    lifetimes.push_async_callback(cache.invalidations.aclose)
-    await cache.invalidations.start()
-    return cache.invalidations
+    if invalidations is not None:
+        lifetimes.push_async_callback(invalidations.aclose)
+        await invalidations.start()
 
 
-def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExitStack) -> CacheParts | None:
+def open_cache(
+    foundation: Foundation,
+    instruction_set: str,
+    lifetimes: AsyncExitStack,
+    invalidations: Invalidations | None = None,
+) -> CacheParts | None:
     """Return the cache; None where the settings have none.
 
     Raises:
@@ -65,7 +75,7 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
         instruction_set,
         gates=gates,
         verdicts=NegativeAnswers(settings.negative_max_bytes),
-        invalidations=_invalidations(foundation),
+        invalidations=invalidations,
     )
     lifetimes.push_async_callback(cache.close_flights)
     return cache

@@ -20,8 +20,9 @@ from pathlib import Path
 from cache.invalidation.invalidations import Invalidations
 from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
-from gateway.app.caches import open_cache, start_invalidations
+from gateway.app.caches import make_invalidations, open_cache, start_invalidations
 from gateway.app.catalogs import EdgeCatalogs
+from gateway.app.computed_features import ComputedParts, open_computed
 from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import Endpoints, make_endpoints
 from gateway.app.features import Features, open_features, with_features
@@ -51,22 +52,22 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     Raises:
         ModelError, GeoError, StartError, ConfigError: names the file that cannot be used.
     """
-    settings, in_force, parts = foundation.settings, foundation.in_force, foundation.parts
-    models = open_models(foundation, settings.models, lifetimes) if settings.models else None
+    invalidations = make_invalidations(foundation)
+    models, computed = _open_models(foundation, invalidations, lifetimes)
 
     async def forget(model: str) -> None:
         if cache is not None:
             await cache.forget(model)
 
     endpoints = _open_endpoints(foundation, forget, lifetimes)
-    cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
-    invalidations = await start_invalidations(cache, lifetimes)
+    cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes, invalidations)
+    await start_invalidations(invalidations, lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
     locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
     features = open_features(foundation, lifetimes)
     builder = Builder(
-        with_features(parts, features), endpoints, models, locate, cache, owner=owner, knows=knows
+        with_features(foundation.parts, features), endpoints, models, locate, cache, owner=owner, knows=knows
     )
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
     await open_warming(foundation, cache, lifetimes)
@@ -89,12 +90,24 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         catalogs=_catalogs(foundation, models, features),
         repository=_repository(foundation, models, policies, features),
         policy_report=policies.report,
-        health=_health(in_force, models, geo, invalidations),
+        health=_health(foundation.in_force, models, geo, invalidations),
         reload=reload,
         endpoints=_operated(foundation, endpoints),
-        cache=NoCache() if cache is None else operate_cache(foundation, cache, lifetimes),
+        cache=NoCache() if cache is None else operate_cache(foundation, cache, lifetimes, computed),
         purges=_purges(foundation, invalidations),
     )
+
+
+def _open_models(
+    foundation: Foundation, invalidations: Invalidations | None, lifetimes: AsyncExitStack
+) -> tuple[Models | None, ComputedParts | None]:
+    settings = foundation.settings.models
+    if settings is None:
+        return None, None
+    epochs = invalidations.epochs if invalidations is not None else None
+    computed = open_computed(foundation, lifetimes, epochs)
+    store = computed.store if computed is not None else None
+    return open_models(foundation, settings, lifetimes, store), computed
 
 
 def _open_endpoints(

@@ -31,7 +31,6 @@ from gateway.app.certificates import (
     keep_usable,
     read_certificates,
 )
-from gateway.app.computed_features import open_feature_store
 from gateway.app.foundation import Foundation
 from gateway.app.parts import RouteEdgeModel
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
@@ -211,12 +210,16 @@ class Models:
         return "coverage" if certificate.threshold == DEFER_ALL else None
 
 
-def open_models(foundation: Foundation, settings: ModelsSettings, lifetimes: AsyncExitStack) -> Models:
-    """Load the models.
+def open_models(
+    foundation: Foundation,
+    settings: ModelsSettings,
+    lifetimes: AsyncExitStack,
+    features: FeatureStore | None = None,
+) -> Models:
+    """Load the models. ``features``: keeps what their backbones compute.
 
     Raises:
         ModelError: names the file that cannot be served.
-        StartError: where their features cannot be kept.
     """
     cache = foundation.settings.cache
     models = Models.load(
@@ -226,7 +229,7 @@ def open_models(foundation: Foundation, settings: ModelsSettings, lifetimes: Asy
         clock=foundation.clock,
         telemetry=foundation.prometheus,
         in_use=foundation.in_force.edge_models,
-        features=open_feature_store(foundation, lifetimes),
+        features=features,
         scope="tenant" if cache is None else cache.scope,
     )
     lifetimes.push_async_callback(models.predictor.close)

@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from cache.early_refresh import EarlyRefreshes
-from cache.levels.level import Level
+from cache.levels.level import Level, Levels
 from cache.single_flight import SingleFlight
 from gateway.app.cache_inspection import CacheInspector
+from gateway.app.computed_features import ComputedParts
 from gateway.app.foundation import Foundation
 from gateway.app.parts import CacheParts
 from gateway.core.cache_events import CacheLookedUp
 from gateway.core.cache_inspection import CacheQuestion, Inspection
+from gateway.core.cache_levels import L3
 from gateway.core.cache_report import (
     CACHED,
     AnswersReport,
@@ -30,6 +32,7 @@ from gateway.telemetry.cache_metrics import CacheMetrics, CacheWork, LevelRow
 from gateway.telemetry.lately import Lately
 from gateway.telemetry.requests import Requests
 from gateway.wire.travelling import TravellingHeaders
+from resilience.circuit import Circuit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class OperatedCache:
     """The caches in use.
 
     ``lately``: the look-ups of the last minute. ``inspector``: answers questions about one answer.
+    ``computed``: what keeps features, where there is any.
     """
 
     cache: CacheParts
@@ -44,6 +48,7 @@ class OperatedCache:
     metrics: CacheMetrics
     lately: Lately[CacheLookedUp]
     inspector: Callable[[CacheQuestion], Awaitable[Inspection]]
+    computed: ComputedParts | None = None
 
     async def report(self, top: int) -> CacheReport:
         """Return what they hold and how they did since the start."""
@@ -54,14 +59,14 @@ class OperatedCache:
             enabled=True,
             answers=answers,
             hit_ratio=hit_ratio(answers, CACHED),
-            levels=tuple(map(self._level, self.cache.levels)),
+            levels=tuple(map(self._level, (*self.cache.levels, *self._feature_levels()))),
             flights={
                 "running": work.flights,
                 "waiting": work.waiting,
                 "joined": self.metrics.joined.total(),
             },
             refreshes=work.refreshes,
-            gates={name: gate.state for name, gate in self.cache.gates.items()},
+            gates={name: gate.state for name, gate in self._gates().items()},
             top=most(pairs, top),
         )
 
@@ -75,17 +80,18 @@ class OperatedCache:
 
     def rows(self) -> Iterator[LevelRow]:
         """Yield the levels in this process, for the metrics."""
-        near = self.cache.levels[0]
-        stats = near.stats()
-        yield LevelRow(
-            near.name,
-            entries=stats.entries,
-            bytes=stats.bytes,
-            max_bytes=stats.max_bytes,
-            evictions={cause: (each.entries, each.bytes) for cause, each in stats.evictions.items()},
-            holders={each.holder: each.bytes for each in stats.holders},
-            estimates=stats.estimates,
-        )
+        features = self._feature_levels()
+        for near in (self.cache.levels[0], *((features[0],) if features else ())):
+            stats = near.stats()
+            yield LevelRow(
+                near.name,
+                entries=stats.entries,
+                bytes=stats.bytes,
+                max_bytes=stats.max_bytes,
+                evictions={cause: (each.entries, each.bytes) for cause, each in stats.evictions.items()},
+                holders={each.holder: each.bytes for each in stats.holders},
+                estimates=stats.estimates,
+            )
 
     def work(self) -> CacheWork:
         """Return what is under way in all stacks that are still in use."""
@@ -96,6 +102,18 @@ class OperatedCache:
             waiting=sum(each.waiters for each in flights),
             refreshes=sum(each.num_running for each in refreshes),
         )
+
+    def _feature_levels(self) -> Levels | tuple[()]:
+        """Return the levels of features, once a model has any: most gateways have no model in two files."""
+        if self.computed is None or not any(event.level == L3 for event in self.requests.lookups):
+            return ()
+        return self.computed.levels
+
+    def _gates(self) -> dict[str, Circuit]:
+        gates = dict(self.cache.gates)
+        if self.computed is not None and self._feature_levels():
+            gates.update(self.computed.gates)
+        return gates
 
     def _level(self, level: Level) -> LevelReport:
         row = next((each for each in self.rows() if each.level == level.name), None)
@@ -129,8 +147,13 @@ def _answers(requests: Requests) -> list[AnswersReport]:
     return [answers_report(*pair, by) for pair, by in pairs.items()]
 
 
-def operate_cache(foundation: Foundation, cache: CacheParts, lifetimes: AsyncExitStack) -> OperatedCache:
-    """Return what an operator sees of ``cache``, and show it in the metrics until ``lifetimes`` end."""
+def operate_cache(
+    foundation: Foundation,
+    cache: CacheParts,
+    lifetimes: AsyncExitStack,
+    computed: ComputedParts | None = None,
+) -> OperatedCache:
+    """Return what an operator sees of caches, and show it in the metrics until ``lifetimes`` end."""
     settings, requests = foundation.settings, foundation.requests
     lately = Lately(lambda: requests.lookups, foundation.clock)
     operated = OperatedCache(
@@ -146,6 +169,7 @@ def operate_cache(foundation: Foundation, cache: CacheParts, lifetimes: AsyncExi
             foundation.offload,
             foundation.clock,
         ),
+        computed,
     )
     foundation.prometheus.caches.watch(operated.rows, operated.work)
     watching = asyncio.create_task(lately.watch())

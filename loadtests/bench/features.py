@@ -107,7 +107,7 @@ async def _rounds(repository: Path, rounds: int) -> tuple[list[float], list[floa
     clock, silence = LoopClock(), Silence()
     parts = LevelParts(lambda _name, _settings: OpenGate(), clock, silence)
     scope = FeatureScope(per_tenant=True, instruction_set="bench")
-    store, _ = open_features(FeatureSettings(), None, parts, key_secret=None, scope=scope)
+    store, _ = open_features(FeatureSettings(), None, parts, key_secrets=(None,), scope=scope)
     predictor = Predictor(
         registry,
         ThreadExecutor(1),

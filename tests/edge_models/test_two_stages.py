@@ -38,6 +38,10 @@ TEXTS = """words (string[n, 1] t) => (float[n, 3] y) {
   [wide] x = Expand (i, shape)
   y = MatMul (x, w1)
 }"""
+FLAT = """flat (string[n] t) => (float[n] y) {
+  [label] i = ai.onnx.ml.LabelEncoder <keys_strings = ["a"], values_floats = [2.0], default_float = 1.0> (t)
+  y = Neg (i)
+}"""
 FIXED = """fixed (float[2, 4] x) => (float[2, 3] y) { [first] a = MatMul (x, w0)  y = MatMul (a, w1) }"""
 GATHER = """gather (int64[n, 1] i) => (float[n, 1] y) { [first] a = Gather (table, i)  y = Mul (a, a) }"""
 
@@ -262,6 +266,7 @@ async def test_inputs_are_passed_to_the_head_and_are_not_in_the_key(tmp_path, wo
 
 async def test_texts_nan_and_models_without_a_batch(tmp_path, worlds):
     models.write_split(tmp_path, TEXTS, ["wide"], shape=np.array([1, 6]))
+    models.write_split(tmp_path, FLAT, ["label"])
     models.write_split(tmp_path, FIXED, ["first"])
     models.write_split(tmp_path, models.TOWER, ["second"])
     world = World(tmp_path)
@@ -270,6 +275,7 @@ async def test_texts_nan_and_models_without_a_batch(tmp_path, worlds):
 
     for model, array, arrays in (
         ("words", texts, {"t": texts}),
+        ("flat", texts.ravel(), {"t": texts.ravel()}),
         ("fixed", pixels(1, 2), {"x": pixels(1, 2)}),
         ("tower", pixels(np.nan), {"x": pixels(np.nan)}),
     ):

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from cache.features.computed import ComputedFeatures, FeatureScope
+from cache.invalidation.epochs import Epochs
+from cache.invalidation.scope import Scope
 from cache.levels.level import Level
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.levels.redis import RedisLevel
@@ -67,7 +69,7 @@ def rows(*values: float) -> list[list[Tensor]]:
 
 def request(**changes: Any) -> Request:
     caller = Caller(tenant=changes.pop("tenant", "acme"), residency=changes.pop("residency", "eu"))
-    return Request("shop", (), caller=caller, key=b"k" * 32, **changes)
+    return Request(changes.pop("model", "shop"), (), caller=caller, key=b"k" * 32, **changes)
 
 
 class Subject:
@@ -75,6 +77,7 @@ class Subject:
 
     def __init__(self, *far: Level, clock: Any = None, memory: MemoryLevel | None = None, **scope: Any):
         self.telemetry = RecordingTelemetry()
+        self.epochs = Epochs("here")
         self.memory = memory or MemoryLevel(MemorySettings(), self.telemetry, name=L3)
         self.store = ComputedFeatures(
             (self.memory, *far),
@@ -83,6 +86,7 @@ class Subject:
             ttl_s=60.0,
             clock=clock or LoopClock(),
             telemetry=self.telemetry,
+            epochs=self.epochs,
         )
 
     async def ask(
@@ -181,6 +185,52 @@ async def test_any_difference_of_the_inputs_is_one(other):
     await subject.store.find(request(), BACKBONE, [[other]], compute)
 
     assert compute.places == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("scope", "per_tenant", "is_found"),
+    [
+        (Scope(), True, False),
+        (Scope(model="shop"), True, False),
+        (Scope(tenant="acme"), True, False),
+        (Scope(model="shop", tenant="acme"), True, False),
+        (Scope(region="here"), True, False),
+        (Scope(tenant="acme"), False, False),
+        (Scope(tenant="rival"), False, False),
+        (Scope(model="other"), True, True),
+        (Scope(tenant="rival"), True, True),
+        (Scope(tag="checkout"), True, True),
+        (Scope(region="there"), True, True),
+    ],
+)
+async def test_a_purge_reaches_what_was_computed_before_it(scope: Scope, per_tenant: bool, is_found: bool):
+    """In Redis as in memory, whatever began before; one of others, or of a tag, does not."""
+    far = DictLevel(L3_REDIS)
+    subject = Subject(far, per_tenant=per_tenant)
+    await subject.ask(rows(1.0))
+    late = Computing(rows(2.0), gate=asyncio.Event())
+    filling = asyncio.create_task(subject.store.find(request(), BACKBONE, rows(2.0), late))
+    while not late.places:
+        await asyncio.sleep(0)
+
+    subject.epochs.here(scope, 1)
+    assert late.gate is not None
+    late.gate.set()
+    await filling
+
+    assert (await subject.ask(rows(1.0, 2.0)))[1] == ([] if is_found else [[0, 1]])
+    assert (await subject.ask(rows(1.0, 2.0)))[1] == []
+
+
+async def test_a_purge_of_one_model_leaves_those_of_others_on_its_backbone():
+    subject = Subject()
+    await subject.ask(rows(1.0))
+
+    subject.epochs.here(Scope(model="other"), 1)
+    await subject.ask(rows(1.0))
+    assert (await subject.ask(rows(1.0), model="other"))[1] == [[0]]
+
+    assert (await subject.ask(rows(1.0)))[1] == []
 
 
 async def test_nan_is_kept_as_it_is():

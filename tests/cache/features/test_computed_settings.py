@@ -26,7 +26,7 @@ def opened(settings: FeatureSettings, redis: RedisSettings | None = None):
         return OpenGate()
 
     parts = LevelParts(gate, LoopClock(), RecordingTelemetry())
-    store, levels = open_features(settings, redis, parts, key_secret=None, scope=SCOPE)
+    store, levels = open_features(settings, redis, parts, key_secrets=(None,), scope=SCOPE)
     return store, levels, gates
 
 

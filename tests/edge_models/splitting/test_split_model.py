@@ -71,6 +71,22 @@ def test_weights_in_other_files_are_taken_in(tmp_path):
     assert b"weights.bin" not in made.features
 
 
+@pytest.mark.parametrize("batch", ["n", "2"])
+def test_a_backbone_whose_rows_depend_on_each_other_is_refused(tmp_path, batch):
+    """Rows are looked up one by one; a model that is not batched is looked up as a whole."""
+    text = f"""crowd (float[{batch}, 4] x) => (float[{batch}, 4] y) {{
+      m = ReduceMean <axes = [0]> (x)
+      d = Sub (x, m)
+      y = Neg (d)
+    }}"""
+    splitter = Splitter(onnx, models.write(tmp_path, text))
+    if batch == "n":
+        with pytest.raises(CutError, match="a row of 'd' depends on the rows beside it"):
+            splitter.split(["d"])
+    else:
+        assert splitter.split(["d"]).difference == 0.0
+
+
 def test_texts_go_into_the_backbone(tmp_path):
     """Features are numbers, what they are made of need not be."""
     text = """words (string[n, 1] t) => (float[n, 3] y) {

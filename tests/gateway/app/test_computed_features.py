@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.computed_features import open_feature_store
+from gateway.app.computed_features import open_computed
 from gateway.app.errors import StartError
 from gateway.app.foundation import open_foundation
 from tests.gateway.app.processes import CENTRAL, EDGE, settings
@@ -31,9 +31,10 @@ async def test_features_are_kept_where_there_is_a_cache_and_models(tmp_path: Pat
     async with AsyncExitStack() as lifetimes:
         foundation = open_foundation(settings(tmp_path, text), lifetimes)
 
-        store = open_feature_store(foundation, lifetimes)
+        found = open_computed(foundation, lifetimes)
 
-        assert repr(store).count("Level") == levels
+        assert len(found.levels if found else ()) == levels
+        assert set(found.gates if found else ()) == ({"redis l3_redis"} if levels == 2 else set())
         assert (b'endpoint="redis l3_redis"' in foundation.prometheus.render()) is (levels == 2)
 
 
@@ -42,6 +43,6 @@ async def test_a_url_that_cannot_be_used_is_told_without_its_password(tmp_path: 
     async with AsyncExitStack() as lifetimes:
         foundation = open_foundation(settings(tmp_path, text), lifetimes)
         with pytest.raises(StartError) as error:
-            open_feature_store(foundation, lifetimes)
+            open_computed(foundation, lifetimes)
 
     assert "secret" not in str(error.value)

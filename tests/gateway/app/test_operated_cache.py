@@ -10,13 +10,16 @@ import pytest
 
 from gateway.app.foundation import Foundation
 from gateway.app.tier import Tier
+from gateway.core.cache_levels import FEATURE_LEVELS
 from gateway.core.cache_report import CacheReport
 from gateway.core.control import NoCache
+from gateway.core.purge import PurgeOrder
 from gateway.core.request import Caller
 from tests.gateway.app.processes import EDGE
 from tests.gateway.app.test_caches import MEMORY, with_redis
 from tests.gateway.app.test_edge import opened
-from tests.scenarios.world import CONFIDENT, picture
+from tests.scenarios.test_computed_features import split
+from tests.scenarios.world import CONFIDENT, digits, picture
 
 
 @asynccontextmanager
@@ -51,6 +54,34 @@ async def test_answers_are_counted_by_tenant_and_level(tmp_path: Path) -> None:
     assert set(level.evictions.values()) == {0}
     assert level.state[0].startswith("<MemoryLevel")
     assert report.flights == {"running": 0, "waiting": 0, "joined": 0}
+
+
+@pytest.mark.parametrize("redis", [True, False])
+async def test_what_was_computed_shows_and_is_purged(tmp_path: Path, redis: bool) -> None:
+    """Its levels are there once a model has features; after a purge of the model its backbone runs again."""
+    repository = split(tmp_path).parent.parent
+    text = with_redis("redis://127.0.0.1:9/0") if redis else EDGE
+    async with edge(tmp_path, text.replace(str(digits.EDGE_REPOSITORY), str(repository))) as process:
+        foundation, tier = process
+
+        async def runs(*outputs: str) -> int:
+            await foundation.in_force.current()(picture(CONFIDENT, outputs=outputs))
+            shown = foundation.prometheus.render().decode()
+            return int(float(shown.split('edgeway_backbone_runs_total{model="digits"} ')[1].split()[0]))
+
+        assert not {each.level for each in (await ask(process)).levels} & set(FEATURE_LEVELS)
+        assert (await runs(), await runs(digits.OUTPUT)) == (1, 1)
+        report = await ask(process)
+        features = [level for level in report.levels if level.level in FEATURE_LEVELS]
+
+        assert [level.level for level in features] == ["l3", "l3_redis"][: 1 + redis]
+        assert (features[0].lookups, features[0].hit_ratio) == ({"miss": 1, "hit": 1}, 0.5)
+        assert (features[0].entries, features[0].max_bytes) == (1, 64 << 20)
+        assert b'edgeway_cache_entries{level="l3"} 1.0' in foundation.prometheus.render()
+        assert ("redis l3_redis" in report.gates) is redis
+
+        await tier.purges.purge(PurgeOrder(model="digits"))
+        assert (await runs(), await runs(digits.OUTPUT)) == (2, 2)
 
 
 async def test_what_is_under_way_shows(tmp_path: Path) -> None:
