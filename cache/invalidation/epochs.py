@@ -172,14 +172,25 @@ class Epochs:
         log = self._logs.get(region)
         if log is not None and log.identity == identity:
             return self.read(region, identity, (row,))
-        return self.here(row.scope, row.number)
+        return self.here(row.scope, self.next_here())
 
     def here(self, scope: Scope, number: int) -> bool:
-        """Take an invalidation of this process alone; ``number`` grows."""
+        """Take an invalidation of this process alone.
+
+        ``number``: of whoever has made it, by which it is known when it comes twice. One that is not above
+        those before would hide nothing: it gets another.
+        """
         if scope.region not in ("", self._region):
             return False
         log = self._logs.setdefault(HERE, _LogEpochs())
-        return self._when(changed=log.take(scope, number, self._max_names))
+        if log.names.get(scope) == number:
+            return False
+        return self._when(changed=log.take(scope, self.next_here(number), self._max_names))
+
+    def next_here(self, at_least: int = 1) -> int:
+        """Return a number above those of all invalidations of this process alone."""
+        last = self.latest(HERE)
+        return at_least if last is None else max(at_least, last.number + 1)
 
     def cut(self, region: str, window: int) -> bool:
         """The log of ``region`` may have said what is not known: keep apart what is kept in each window.

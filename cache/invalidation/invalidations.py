@@ -76,7 +76,6 @@ class Invalidations:
         self._clock, self._telemetry = clock, telemetry
         self._name = f"{region}/{secrets.token_hex(6)}"
         self._tasks: list[asyncio.Task[None]] = []
-        self._last_number = 0
         regions = sorted(settings.redis) if settings is not None else ()
         self._own = RedisLog.of(region, settings, clock) if settings is not None else None
         self._followers = tuple(
@@ -133,7 +132,9 @@ class Invalidations:
         problem = ""
         if self._own is not None:
             try:
-                identity, number = await self._own.publish(scope, by[:256])
+                identity, number = await self._own.publish(
+                    scope, by[:256], self.epochs.identity(self._region)
+                )
             except UNREADABLE as error:
                 code = f" ({error.code})" if isinstance(error, ReplyError) else ""
                 problem = f"the log of {self._region} cannot be written: {type(error).__name__}{code}"
@@ -141,8 +142,9 @@ class Invalidations:
                 made = Invalidated(scope=scope, log=self._region, identity=identity, number=number)
                 self.note(made)
                 return made
-        self._last_number = max(self._last_number + 1, int(self._clock.wall() * 1000))
-        made = Invalidated(scope=scope, number=self._last_number, problem=problem)
+        # Another worker may have made the one before, and the time of day may have been set back since.
+        number = self.epochs.next_here(int(self._clock.wall() * 1000))
+        made = Invalidated(scope=scope, number=number, problem=problem)
         self.note(made)
         return made
 

@@ -104,13 +104,15 @@ class RedisLog:
         connector = RedisConnector(options, timeout_s=timeout_s, max_bulk_bytes=MAX_REPLY_BYTES, clock=clock)
         return cls(region, connector, settings)
 
-    async def publish(self, scope: Scope, by: str) -> tuple[str, int]:
+    async def publish(self, scope: Scope, by: str, known: str = "") -> tuple[str, int]:
         """Write an invalidation; return the log's identity and the number that it got.
+
+        ``known``: the identity that the log had when it was last read.
 
         Raises:
             UNREADABLE: it may have been written all the same.
         """
-        words = (scope.name, MAX_NAMES, self._max_entries, by)
+        words = (known, scope.name, MAX_NAMES, self._max_entries, by)
         answer = await self._call(PUBLISH, secrets.token_hex(16), *words)
         return _understood(answer, _published)
 
@@ -145,7 +147,8 @@ class RedisLog:
             self._connection = None
 
     async def _call(self, script: Script, *words: Word) -> str:
-        async with self._turn, asyncio.timeout(2 * self._timeout_s):
+        # The wait for its turn counts: of many orders to a silent log the last must not wait for all others.
+        async with asyncio.timeout(2 * self._timeout_s), self._turn:
             reply = await self._run("EVALSHA", script.digest, *words)
             if isinstance(reply, ReplyError) and reply.code == _NO_SCRIPT:
                 reply = await self._run("EVAL", script.text, *words)
@@ -218,7 +221,8 @@ def _looked(text: str) -> Looked:
     for line in lines:
         number, name = line.split(" ")
         if (bucket := _bucket(name)) is not None:
-            buckets[bucket] = _number(number)
+            # One that nothing of ours has written must not be above all that are to come.
+            buckets[bucket] = min(_number(number), _number(count))
         elif (scope := Scope.parse(name)) is not None and number.isdigit():
             rows.append(EpochRow(scope, _number(number)))
         else:

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from msgspec import Struct, structs
 
-MAX_NAME_BYTES: Final = 1024
-"""Of a scope as it is written; models, tenants and tags that policies have are far shorter."""
+MAX_NAME_BYTES: Final = 2560
+"""Of a scope as it is written, which no reader takes if it is longer; the log's scripts say the same."""
 
 NUM_BUCKETS: Final = 4096
 _BUCKET_DIGITS: Final = 3

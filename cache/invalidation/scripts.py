@@ -13,6 +13,10 @@ A log that is lost, in part or as a whole (FLUSHALL, eviction, a replica that ha
 another identity, and that makes every key another one. Whoever comes first and knows more than the log does
 gives it one: a reader sends the last invalidation that it knows of.
 
+Identities grow: 12 digits count how often the log began anew, as far as anybody knows, and chance is behind
+them. One that comes back (an old snapshot, a primary of before) is below the one that is known, and begins
+anew: under the old one, keys of before would be found again.
+
 Every script answers with one string of bounded length.
 """
 
@@ -25,21 +29,27 @@ _COMMON: Final = """
 local log, state, names = KEYS[1], KEYS[2], KEYS[3]
 local function bucket_of(name) return 'b' .. string.sub(redis.sha1hex(name), 1, 3) end
 local function field(key) return redis.call('HGET', state, key) end
-local identity, count
-local function renew()
-  redis.call('DEL', log, state, names)
-  redis.call('HSET', state, 'identity', ARGV[1], 'count', 0)
-  identity, count = ARGV[1], 0
+local identity, count, known = field('identity'), field('count') or '', ARGV[2]
+local function generation(of)
+  local found = of and #of == 32 and not string.find(of, '[^0-9a-f]') and tonumber(string.sub(of, 1, 12), 16)
+  return found and found < 2 ^ 40 and found or nil
 end
-identity, count = field('identity'), tonumber(field('count') or '')
-if not identity or #identity ~= 32 or not count or count < 0 or count > 2 ^ 52 or count % 1 ~= 0
+local function renew()
+  local next = math.max(generation(identity) or 0, generation(known) or 0) + 1
+  identity, count = string.format('%012x', next) .. string.sub(ARGV[1], 13), 0
+  redis.call('DEL', log, state, names)
+  redis.call('HSET', state, 'identity', identity, 'count', 0)
+end
+count = not string.find(count, '[^0-9]') and tonumber(count) or nil
+if not generation(identity) or not count or count > 2 ^ 52
+  or (generation(known) and known > identity)
   or (count > 0 and redis.call('ZCARD', names) == 0) then renew() end
 """
 
 _PUBLISH: Final = (
     _COMMON
     + """
-local name, most_names = ARGV[2], tonumber(ARGV[3])
+local name, most_names = ARGV[3], tonumber(ARGV[4])
 count = redis.call('HINCRBY', state, 'count', 1)
 redis.call('ZADD', names, count, name)
 local over = math.min(redis.call('ZCARD', names) - most_names, 1000)
@@ -54,8 +64,8 @@ if over > 0 then
     end
   end
 end
-local id = redis.call('XADD', log, 'MAXLEN', '~', ARGV[4], '*',
-  'number', count, 'scope', name, 'by', ARGV[5], 'log', identity)
+local id = redis.call('XADD', log, 'MAXLEN', '~', ARGV[5], '*',
+  'number', count, 'scope', name, 'by', ARGV[6], 'log', identity)
 redis.call('HSET', state, 'last', id)
 return identity .. ' ' .. string.format('%.0f', count)
 """
@@ -64,7 +74,7 @@ return identity .. ' ' .. string.format('%.0f', count)
 _READ: Final = (
     _COMMON
     + """
-local known, seen, name, number = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local seen, name, number = ARGV[3], ARGV[4], tonumber(ARGV[5])
 if known == identity and name ~= '' then
   local has = tonumber(redis.call('ZSCORE', names, name) or field(bucket_of(name)) or '0')
   if has < number or count < number then renew() end
@@ -73,7 +83,7 @@ if known ~= identity or tonumber(seen) > count then seen = '0' end
 local upto, bad, lines = string.format('%.0f', count), 0, {}
 local rows = redis.call('ZRANGEBYSCORE', names, '(' .. seen, upto, 'WITHSCORES', 'LIMIT', 0, ARGV[6])
 for i = 1, #rows, 2 do
-  if #rows[i] <= 1024 and not string.find(rows[i], '[^%w%%=&._~-]') then
+  if #rows[i] <= 2560 and not string.find(rows[i], '[^%w%%=&._~-]') then
     lines[#lines + 1] = rows[i + 1] .. ' ' .. rows[i]
   else
     bad = bad + 1
@@ -95,7 +105,9 @@ if count > tonumber(seen) and known == identity then
 end
 if ARGV[8] ~= '' then
   if redis.call('HLEN', KEYS[4]) > 4096 then redis.call('DEL', KEYS[4]) end
-  redis.call('HSET', KEYS[4], ARGV[8], ARGV[9])
+  local noted = redis.pcall('HSET', KEYS[4], ARGV[8], ARGV[9])
+  -- A full Redis can be read all the same.
+  if type(noted) == 'table' and noted.err and not string.find(noted.err, 'OOM', 1, true) then return noted end
 end
 table.insert(lines, 1, table.concat({
   identity, string.format('%.0f', count), upto, string.sub(field('last') or '0-0', 1, 41), oldest, bad}, ' '))
@@ -129,7 +141,7 @@ class Script:
 
 
 PUBLISH: Final = Script(_PUBLISH)
-"""identity if there is none, name, most names, most entries, by → identity and number."""
+"""identity if there is none, identity known, name, most names, most entries, by → identity and number."""
 
 READ: Final = Script(_READ)
 """identity if there is none, identity known, number seen, last name known, its number, most rows, last entry

@@ -58,6 +58,32 @@ async def run(url: str, *words: str) -> object:
         await client.aclose()
 
 
+async def saved(url: str) -> dict[bytes, bytes]:
+    """What a Redis holds, as a snapshot of it would."""
+    from redis.asyncio import Redis  # few tests need it
+
+    client = Redis.from_url(url, protocol=2)
+    try:
+        return {key: await client.dump(key) for key in await client.keys("*")}
+    finally:
+        await client.aclose()
+
+
+async def restore(url: str, snapshot: Mapping[bytes, bytes]) -> None:
+    """Have a Redis hold that, and nothing else, from one moment to the next."""
+    from redis.asyncio import Redis  # few tests need it
+
+    client = Redis.from_url(url, protocol=2)
+    try:
+        async with client.pipeline(transaction=True) as pipeline:
+            pipeline.flushall()
+            for key, value in snapshot.items():
+                pipeline.restore(key, 0, value)
+            await pipeline.execute()
+    finally:
+        await client.aclose()
+
+
 async def until(condition) -> None:
     """Wait until it holds."""
     async with asyncio.timeout(60):

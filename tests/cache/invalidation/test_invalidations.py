@@ -16,7 +16,7 @@ from gateway.core.request import Caller, Request, Response
 from gateway.core.stack import Stack
 from gateway.core.tensor import Tensor
 from tests.cache.build import CacheFilters, DictLevel, StepClock, cache_of
-from tests.cache.invalidation.logs import reading, run, settings_of, until
+from tests.cache.invalidation.logs import reading, restore, run, saved, settings_of, until
 from tests.fakes.cut_link import CutLink
 from tests.fakes.redis_server import RedisServer, free_port
 from tests.fakes.service import answer
@@ -121,6 +121,70 @@ async def test_a_message_of_another_log_holds_here() -> None:
     eu.note(Invalidated(scope=Scope(model="m"), log="eu", identity="other", number=9))
     assert eu.epochs.marks("m", "t", ())
     assert eu.epochs.marks("n", "t", ()) == ()
+
+
+async def test_a_message_of_another_log_hides_what_was_kept_before() -> None:
+    """Though its number is far below those of this process's own orders."""
+    eu = local()
+    await eu.invalidate(Scope(model="m"))
+    before = eu.epochs.marks("m", "t", ())
+
+    eu.note(Invalidated(scope=Scope(model="m"), log="eu", identity="other", number=9))
+
+    assert eu.epochs.marks("m", "t", ()) != before
+
+
+@pytest.mark.parametrize("by_another", [True, False])
+async def test_an_order_holds_though_the_clock_was_set_back(*, by_another: bool) -> None:
+    """Whichever worker has made the one before: all come to the same key, which is a new one."""
+    clock, telemetry = StepClock(), RecordingTelemetry()
+    one, other = (Invalidations("eu", None, clock=clock, chance=Random(1), telemetry=telemetry) for _ in "ab")
+    other.note(await one.invalidate(Scope(model="m")))
+    before = one.epochs.marks("m", "t", ())
+    clock.set_back(3600)
+    maker, hearer = (other, one) if by_another else (one, other)
+
+    made = await maker.invalidate(Scope(tenant="t"))
+    hearer.note(made)
+    after = one.epochs.marks("m", "t", ())
+    hearer.note(made)
+
+    assert after == other.epochs.marks("m", "t", ()) != before
+    assert one.epochs.marks("m", "t", ()) == after
+
+
+async def test_a_log_of_before_brings_no_key_back(redis: RedisServer) -> None:
+    """An old snapshot is restored after the log was lost once: what was kept under it stays hidden."""
+    async with reading("eu", {"eu": redis.url}) as eu, reading("eu", {"eu": redis.url}) as other:
+        await eu.wait(await eu.invalidate(Scope(model="m")), 60)
+        seen = {eu.epochs.marks("m", "t", ())}
+        snapshot = await saved(redis.url)
+        await run(redis.url, "FLUSHALL")
+        await until(lambda: eu.epochs.marks("m", "t", ()) not in seen)
+        await eu.wait(await eu.invalidate(Scope(model="m")), 60)
+        seen.add(eu.epochs.marks("m", "t", ()))
+
+        await restore(redis.url, snapshot)
+        await until(lambda: eu.epochs.marks("m", "t", ()) not in seen)
+
+        await until(lambda: other.epochs.marks("m", "t", ()) == eu.epochs.marks("m", "t", ()))
+        assert eu.epochs.marks("m", "t", ()) not in seen
+
+
+async def test_orders_to_a_silent_log_do_not_wait_for_one_another(redis: RedisServer) -> None:
+    """Each holds here once its own time is over: twenty take as long as one."""
+    async with reading("eu", {"eu": redis.url}, timeout_ms=200) as eu:
+        redis.pause()
+        orders = [asyncio.create_task(eu.invalidate(Scope(model=f"m{i}"))) for i in range(20)]
+        await orders[0]
+        # The first took the connection's time, all others have waited for as long and a turn more at most.
+        await orders[2]
+        done = sum(order.done() for order in orders)
+        made = await asyncio.gather(*orders)
+        redis.resume()
+
+    assert done > 15
+    assert all("TimeoutError" in each.problem for each in made)
 
 
 class Region:

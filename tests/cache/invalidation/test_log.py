@@ -263,3 +263,61 @@ def test_a_url_that_cannot_be_used_is_not_repeated() -> None:
     with pytest.raises(LevelError, match=r"invalidation\.redis\.eu") as found:
         log_of("redis://:secret@127.0.0.1:port/0")
     assert "secret" not in str(found.value)
+
+
+async def test_buckets_of_strangers_hide_no_invalidation(redis: RedisServer) -> None:
+    """A number above all that are to come counts as the last one: some answers more are forgotten."""
+    log = log_of(redis.url)
+    await log.publish(Scope(model="a"), "me")
+    await run(redis.url, "HSET", KEYS["state"], "folded", str(1 << 52), "b000", str((1 << 53) - 1))
+
+    numbers = []
+    for _ in range(2):
+        numbers.append((await look(log)).buckets[0])
+        await log.publish(Scope(model="a"), "me")
+    await log.aclose()
+
+    assert numbers == [1, 2]
+
+
+@pytest.mark.parametrize("count", ["1e3", "0x10", "1.0", "-1", " 7", ""])
+async def test_a_count_that_is_none_begins_anew(redis: RedisServer, count: str) -> None:
+    """What Lua takes for a number and Redis does not count on would refuse every order."""
+    log = log_of(redis.url)
+    identity, _ = await log.publish(Scope(model="a"), "me")
+    await run(redis.url, "HSET", KEYS["state"], "count", count)
+
+    renewed, number = await log.publish(Scope(model="a"), "me")
+    await log.aclose()
+
+    assert (renewed > identity, number) == (True, 1)
+
+
+async def test_a_full_redis_is_read(redis: RedisServer) -> None:
+    """Only that this reader has come so far is not noted; other refusals are told."""
+    log = log_of(redis.url)
+    place = (await look(log)).place
+    await log.publish(Scope(model="a"), "me")
+    await run(redis.url, "CONFIG", "SET", "maxmemory", "1")
+
+    looked = await log.look(place, None, "me", "eu x 1 1")
+    with pytest.raises(UNREADABLE, match="OOM"):
+        await log.publish(Scope(model="b"), "me")
+    await run(redis.url, "CONFIG", "SET", "maxmemory", "0")
+    await run(redis.url, "SET", KEYS["readers"], "x")
+    with pytest.raises(UNREADABLE, match="WRONGTYPE"):
+        await log.look(place, None, "me", "eu x 1 1")
+    await log.aclose()
+
+    assert looked.rows == (EpochRow(Scope(model="a"), 1),)
+
+
+async def test_the_longest_names_are_read(redis: RedisServer) -> None:
+    """A tenant of 256 characters, as an order may name it."""
+    log, scope = log_of(redis.url), Scope(tenant="\u4e2d" * 256)
+    await log.publish(scope, "me")
+
+    looked = await look(log)
+    await log.aclose()
+
+    assert (looked.rows, looked.malformed) == ((EpochRow(scope, 1),), 0)

@@ -138,3 +138,11 @@ async def test_a_log_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "secret" not in str(refused.value)
     assert LEVELS in EDGE
     assert "digits" in GOOD
+
+
+async def test_names_that_no_log_takes_are_refused(tmp_path: Path) -> None:
+    """Other gateways would not read them; whoever gives the order hears what to do."""
+    async with AsyncExitStack() as lifetimes:
+        one = await edge(lifetimes, tmp_path)
+        with pytest.raises(GatewayError, match="at most 2560 are taken: name fewer"):
+            await one.purge(tenant="\u4e2d" * 200, model="\u4e2d" * 200)
