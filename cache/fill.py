@@ -103,9 +103,10 @@ class CacheFill:
         # The gateway that has forwarded a request may wait for it with the lease of the very same key.
         if self._leases is None or request.hops or is_new:
             return UNLEASED
-        is_fresh = held is not None and held.soft_expiry > self._steady()
+        now = self._steady()
+        is_good = held is not None and held.soft_expiry > now and is_young(held.response, control, now)
         fresher = partial(self._fresher, request, held)
-        claim = await self._leases.claim(request.key, request.deadline, fresher, waits=not is_fresh)
+        claim = await self._leases.claim(request.key, request.deadline, fresher, waits=not is_good)
         if isinstance(claim, Entry):
             await self._near.put(request.key, replace(claim, holder=request.caller.tenant))
             return claim.response

@@ -158,10 +158,13 @@ class Freshness:
 def is_young(response: Response, control: CacheDirectives | None, now: float) -> bool:
     """Whether a held ``response`` is as young at steady time ``now`` as the client wants it.
 
-    One of unknown age, which a build before this one has kept, is too old for any bound.
+    One of unknown age, which a build before this one has kept, is too old for any bound, and so is one that
+    stands in for a better one.
     """
     if control is None or control.max_age_s == math.inf:
         return True
+    if response.provenance.stale:
+        return False
     return bool(response.born) and now - response.born <= control.max_age_s
 
 

@@ -122,6 +122,9 @@ class CacheLookup:
         Raises:
             GatewayError: NOT_CACHED for a request that must not be computed, and what ``service`` raises.
         """
+        if control.no_cache and control.only_if_cached:
+            # Nothing that is held may answer, and nothing may be computed.
+            raise not_cached()
         if control.no_store or SEQUENCE in request.parameters or self._forbids(request.model):
             if control.only_if_cached:
                 raise not_cached()
