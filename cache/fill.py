@@ -71,6 +71,8 @@ class CacheFill:
 
     async def _fill(self, request: Request, service: Service) -> Response:
         control, held = request.cache_control, self._near.stored(request.key)
+        if held is not None:
+            held = self._freshness.believed(held, self._steady())
         if control is None or not control.no_cache:
             held, is_fresh = await self._find(request, held)
             if held is not None and (is_fresh or self._may_serve_stale(control, held)):
