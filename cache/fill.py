@@ -71,6 +71,8 @@ class CacheFill:
 
     async def _fill(self, request: Request, service: Service) -> Response:
         control, held = request.cache_control, self._near.stored(request.key)
+        if held is not None:
+            held = self._freshness.believed(held, self._steady())
         if control is None or not control.no_cache:
             held, is_fresh = await self._find(request, held)
             if held is not None and (is_fresh or self._may_serve_stale(control, held)):
@@ -103,9 +105,10 @@ class CacheFill:
         # The gateway that has forwarded a request may wait for it with the lease of the very same key.
         if self._leases is None or request.hops or is_new:
             return UNLEASED
-        is_fresh = held is not None and held.soft_expiry > self._steady()
+        now = self._steady()
+        is_good = held is not None and held.soft_expiry > now and is_young(held.response, control, now)
         fresher = partial(self._fresher, request, held)
-        claim = await self._leases.claim(request.key, request.deadline, fresher, waits=not is_fresh)
+        claim = await self._leases.claim(request.key, request.deadline, fresher, waits=not is_good)
         if isinstance(claim, Entry):
             await self._near.put(request.key, claim.for_whom(request))
             return claim.response

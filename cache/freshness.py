@@ -65,7 +65,8 @@ class Freshness:
         """Times ``compute_s``: seconds before its soft expiry in which an answer can be due."""
         self._central_ttl_s = settings.central_ttl_s or settings.ttl_s
         self._edge_ttl_s = settings.edge_ttl_s or settings.ttl_s
-        self._longest_s = max(self._central_ttl_s, self._edge_ttl_s) * (1 + settings.jitter) + SKEW_S
+        self.longest_s = max(self._central_ttl_s, self._edge_ttl_s) * (1 + settings.jitter) + SKEW_S
+        """Seconds from any time for which an answer of this route can be fresh."""
         self._stale_s = max(settings.stale_if_error_s, settings.stale_while_revalidate_s)
 
     def __repr__(self) -> str:
@@ -110,11 +111,13 @@ class Freshness:
         """Return ``found``, which others may have written, as far as its expiries can be believed.
 
         No answer of this route is fresh for longer than its time to live. One that says so was written by a
-        clock that is ahead of ours, or by other rules: it is stale.
+        clock that is ahead of ours, or by other rules, of another route or of the policy before: it is stale.
         """
-        if found.soft_expiry <= now + self._longest_s:
+        if found.soft_expiry <= now + self.longest_s:
             return found
-        return replace(found, soft_expiry=now, hard_expiry=now + self._stale_s)
+        born = found.response.born
+        expiry = min(now, born + self.longest_s) if born else now
+        return replace(found, soft_expiry=expiry, hard_expiry=expiry + self._stale_s)
 
     def outranks(self, held: Entry, provenance: Provenance, now: float) -> bool:
         """Whether ``held`` is better than an answer that was just computed without a bound on its risk.
@@ -158,10 +161,13 @@ class Freshness:
 def is_young(response: Response, control: CacheDirectives | None, now: float) -> bool:
     """Whether a held ``response`` is as young at steady time ``now`` as the client wants it.
 
-    One of unknown age, which a build before this one has kept, is too old for any bound.
+    One of unknown age, which a build before this one has kept, is too old for any bound, and so is one that
+    stands in for a better one.
     """
     if control is None or control.max_age_s == math.inf:
         return True
+    if response.provenance.stale:
+        return False
     return bool(response.born) and now - response.born <= control.max_age_s
 
 

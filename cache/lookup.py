@@ -59,7 +59,7 @@ class CacheLookup:
         self._steady = clock.steady
         self._emit = telemetry.emit
         self._peek = level.peek
-        self._reach = freshness.reach
+        self._reach, self._longest_s = freshness.reach, freshness.longest_s
         # Events of every outcome are made once: a hit allocates nothing.
         self._hit = CacheLookedUp(level.name, "hit")
         self._early = CacheLookedUp(level.name, "early")
@@ -83,9 +83,10 @@ class CacheLookup:
         if entry is None:
             return service(request if self._forbids(request.model) else replace(request, key=key))
         now = self._steady()
-        if now + entry.compute_s * self._reach < entry.soft_expiry:
+        if now + entry.compute_s * self._reach < entry.soft_expiry <= now + self._longest_s:
             self._emit(self._hit)
             return entry.response
+        entry = self._freshness.believed(entry, now)
         return self._near_expiry(entry, now, replace(request, key=key), service)
 
     def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:  # noqa: ARG002 - it ends here
@@ -95,14 +96,18 @@ class CacheLookup:
         if not self._level.has_room:
             return None
         key_of, glance = self._hasher.keys(like), self._level.glance
-        steady, reach, emit, hit = self._steady, self._reach, self._emit, self._hit
+        steady, reach, longest_s = self._steady, self._reach, self._longest_s
+        emit, hit = self._emit, self._hit
 
         def answer(data: Sequence[Buffer]) -> Response | None:
             entry = glance(key_of(data))
-            if entry is None or steady() + entry.compute_s * reach >= entry.soft_expiry:
+            if entry is None:
                 return None
-            emit(hit)
-            return entry.response
+            now = steady()
+            if now + entry.compute_s * reach < entry.soft_expiry <= now + longest_s:
+                emit(hit)
+                return entry.response
+            return None
 
         return answer
 
@@ -111,7 +116,8 @@ class CacheLookup:
         key = await asyncio.to_thread(self._hasher.begin(request))
         entry, keyed = self._peek(key), replace(request, key=key)
         if entry is not None:
-            answered = self._near_expiry(entry, self._steady(), keyed, service)
+            now = self._steady()
+            answered = self._near_expiry(self._freshness.believed(entry, now), now, keyed, service)
         else:
             answered = service(request if self._forbids(request.model) else keyed)
         return answered if isinstance(answered, Response) else await answered
@@ -122,6 +128,9 @@ class CacheLookup:
         Raises:
             GatewayError: NOT_CACHED for a request that must not be computed, and what ``service`` raises.
         """
+        if control.no_cache and control.only_if_cached:
+            # Nothing that is held may answer, and nothing may be computed.
+            raise not_cached()
         if control.no_store or SEQUENCE in request.parameters or self._forbids(request.model):
             if control.only_if_cached:
                 raise not_cached()
@@ -136,6 +145,7 @@ class CacheLookup:
         now = self._steady()
         if entry is None or not is_young(entry.response, control, now):
             return await service(keyed)
+        entry = self._freshness.believed(entry, now)
         if now >= entry.soft_expiry:
             if control.refuses_stale or not self._freshness.may_revalidate(entry, now):
                 self._emit(self._stale if now < entry.hard_expiry else self._miss)

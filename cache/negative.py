@@ -114,7 +114,9 @@ class NegativeCache:
         if not request.key:
             return service(request)
         found, now = self._verdicts.get(request.key, self._steady()), self._steady()
-        if found is not None and _may_answer(found, request.cache_control, now):
+        # Another route, or the policy before, may have kept it for longer.
+        is_its = found is not None and now - found.born < self._ttl_s
+        if found is not None and is_its and _may_answer(found, request.cache_control, now):
             self._emit(self._negative)
             raise GatewayError(found.fault, found.message)
         return self._ask(request, service)

@@ -98,6 +98,18 @@ async def test_only_if_cached_computes_nothing(changes: dict[str, object]) -> No
     assert world.computed == 0
 
 
+@pytest.mark.parametrize("changes", [{}, {"max_age_s": 5.0}, {"no_store": True}])
+@virtual_time
+async def test_only_if_cached_and_no_cache_leave_nothing_to_answer(changes: dict[str, object]) -> None:
+    """What is held may not answer, and nothing may be computed: also where something is held."""
+    world = World()
+    await world.ask()
+
+    both = CacheDirectives(only_if_cached=True, no_cache=True, **changes)  # type: ignore[arg-type]
+    assert await fault(world.ask(both)) is Fault.NOT_CACHED
+    assert world.computed == 1
+
+
 @virtual_time
 async def test_only_if_cached_gets_what_any_level_holds() -> None:
     """Also what is stale for as long as others get it; nothing is refreshed on its account."""
@@ -142,6 +154,19 @@ async def test_who_wants_nothing_stale_gets_the_error(control: CacheDirectives) 
 
     assert await fault(world.ask(control)) is Fault.UNAVAILABLE
     assert (await world.ask()).provenance.stale
+
+
+@virtual_time
+async def test_max_age_wants_none_that_stands_in_for_a_better_one() -> None:
+    """It is held as if it were fresh for a moment, so that others need not wait for what cannot be had."""
+    world = World(stale_if_error_s=50, uncertified_ttl_s=5)
+    await world.ask()
+    world.clock.step(110)
+    world.service.steps = [answer("edge", 9.0, certified=False)]
+    assert value(await world.ask()) == 1
+    assert (await world.ask()).provenance.stale
+
+    assert value(await world.ask(CacheDirectives(max_age_s=1000))) == 9
 
 
 @virtual_time

@@ -9,6 +9,7 @@ import random
 import pytest
 
 from cache.leases import Leases
+from gateway.core.cache_control import CacheDirectives
 from gateway.core.cache_events import CacheLeased
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
@@ -186,3 +187,18 @@ async def test_garbage_that_another_has_written_is_not_what_one_waited_for() -> 
     answers = await world.ask()
 
     assert all(isinstance(each, Response) and each.outputs == EDGE.outputs for each in answers)
+
+
+@virtual_time
+async def test_who_wants_it_younger_waits_for_the_lease_of_another() -> None:
+    """What is fresh for others, and is served while another process computes it anew, is too old for it."""
+    world = Processes(2, EDGE, 0.5)
+    await world.ask()
+    world.clock.step(50)
+    young = CacheDirectives(max_age_s=10)
+
+    answers = await world.ask(cache_control=young)
+
+    born = {each.born for each in answers if isinstance(each, Response)}
+    assert born == {0.0, world.clock.steady()}
+    assert len(world.central.requests) == 2
