@@ -19,6 +19,7 @@ from cache.lookup import CacheLookup, is_long
 from gateway.app.cache_layers import why_uncached
 from gateway.app.generation import Generation, InForce
 from gateway.app.parts import CacheParts
+from gateway.core.address import canonical
 from gateway.core.cache_inspection import (
     ABSENT,
     EXPIRED,
@@ -172,7 +173,15 @@ def _caller(question: CacheQuestion, generation: Generation) -> Caller:
     tenant = question.tenant or ANONYMOUS
     if tenant not in policy.tenants:
         raise GatewayError(Fault.NOT_FOUND, unknown("tenant", printable(tenant), policy.tenants))
-    caller = generation.identify(Caller(question.client_address, tenant, vouched=True))
+    if question.residency is not None and question.residency not in policy.residency:
+        raise GatewayError(
+            Fault.NOT_FOUND, unknown("residency", printable(question.residency), policy.residency)
+        )
+    address = canonical(question.client_address)
+    if question.client_address and not address:
+        named = printable(question.client_address)
+        raise GatewayError(Fault.INVALID, f"client_address: '{named}' is no IP address")
+    caller = generation.identify(Caller(address, tenant, vouched=True))
     return caller if question.residency is None else replace(caller, residency=question.residency)
 
 

@@ -21,6 +21,8 @@ _HERE_ONLY = (
     "it holds for this gateway and its workers until they are restarted: the settings have no `invalidation`"
 )
 
+_UNREACHED = "it cannot be passed on to {}: order it there as well"
+
 
 @dataclass(frozen=True, slots=True)
 class OwnPurges:
@@ -50,6 +52,8 @@ class OwnPurges:
         remarks += [f"{problem}; it holds for this gateway alone: try again" for problem in sorted(problems)]
         if not is_everywhere and not problems:
             remarks.append(_HERE_ONLY)
+            elsewhere = sorted(set(order.regions) - {self.region})
+            remarks += [_UNREACHED.format(region) for region in elsewhere]
         return PurgeReport(
             made=tuple(msgspec.Raw(msgspec.json.encode(each)) for each in made),
             routes=routes,

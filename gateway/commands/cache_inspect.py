@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import string
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.commands.admin_call import add_admin, call_admin
+from gateway.commands.admin_call import add_admin, call_admin, decode_answer
 from gateway.commands.arguments import add_command
 from gateway.commands.cache_stats import size
 from gateway.core.cache_inspection import (
@@ -34,12 +35,14 @@ the cache: tenant, residency, route, version, key. No model and no endpoint is a
 Values are not shown.
 """
 
+_KEY_DIGITS: Final = 64
+
 
 def add_to(group: Any) -> None:
     """Add `edgeway cache inspect`."""
     about = "tell what the caches hold of one answer, or why it is not kept"
     parser = add_command(group, "inspect", _inspect, about=about, examples=EXAMPLES)
-    parser.add_argument("key", metavar="KEY", nargs="?", default="", help="64 hexadecimal digits")
+    parser.add_argument("key", metavar="KEY", nargs="?", default="", type=_key, help="64 hexadecimal digits")
     parser.add_argument("--request", metavar="FILE", help="the body of a request; -: standard input")
     parser.add_argument("--model", default="", metavar="NAME", help="the model of the request")
     parser.add_argument("--version", default="", metavar="VERSION", help="that the request names")
@@ -56,6 +59,13 @@ def add_to(group: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print what the gateway answers, for programs")
     add_admin(parser)
+
+
+def _key(text: str) -> str:
+    # The default, no key, comes here as well.
+    if text and (len(text) != _KEY_DIGITS or not set(text) <= set(string.hexdigits)):
+        raise argparse.ArgumentTypeError(f"'{text}': a key is {_KEY_DIGITS} hexadecimal digits")
+    return text
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -81,9 +91,10 @@ def _inspect(options: argparse.Namespace) -> int:
         print(f"edgeway: {options.request}: it is no JSON: {error}", file=sys.stderr)
         return 2
     answer = call_admin(options.admin, "/cache/inspect", question)
-    if answer is None:
+    found = None if answer is None else decode_answer(options.admin, answer, Inspection)
+    if answer is None or found is None:
         return 1
-    print(answer.decode().strip() if options.json else "\n".join(lines(_decode(answer))))
+    print(answer.decode().strip() if options.json else "\n".join(lines(found)))
     return 0
 
 
@@ -104,10 +115,6 @@ def _question(options: argparse.Namespace) -> bytes:
             request=msgspec.Raw(body),
         )
     )
-
-
-def _decode(answer: bytes) -> Inspection:
-    return msgspec.json.decode(answer, type=Inspection)
 
 
 def lines(found: Inspection) -> list[str]:

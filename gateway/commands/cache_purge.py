@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.commands.admin_call import add_admin, call_admin
+from gateway.commands.admin_call import add_admin, call_admin, decode_answer
 from gateway.commands.arguments import add_command
 from gateway.core.purge import PurgeOrder, PurgeReport
 
@@ -62,7 +62,9 @@ def _purge(options: argparse.Namespace) -> int:
     answer = call_admin(options.admin, "/cache/purge", msgspec.json.encode(order))
     if answer is None:
         return 1
-    report = msgspec.json.decode(answer, type=PurgeReport)
+    report = decode_answer(options.admin, answer, PurgeReport)
+    if report is None:
+        return 1
     print(answer.decode().strip() if options.json else "\n".join(lines(order, report)))
     is_missing = report.readers is not None and not all(reader.has_it for reader in report.readers)
     is_lost = any("cannot be" in remark for remark in report.remarks)

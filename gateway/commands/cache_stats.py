@@ -9,9 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
-from gateway.commands.admin_call import add_admin, call_admin
+from gateway.commands.admin_call import add_admin, call_admin, decode_answer
 from gateway.commands.arguments import add_command
 from gateway.core.cache_report import CacheReport, LevelReport
 
@@ -67,16 +65,15 @@ def _show(options: argparse.Namespace) -> int:
         answer = call_admin(options.admin, f"/cache?top={options.top}")
         if answer is None:
             return 1
-        shown = answer.decode().strip() if options.json else "\n".join(lines(_decode(answer)))
+        report = decode_answer(options.admin, answer, CacheReport)
+        if report is None:
+            return 1
+        shown = answer.decode().strip() if options.json else "\n".join(lines(report))
         clears = options.watch is not None and not options.json and sys.stdout.isatty()
         print(f"{_CLEAR if clears else ''}{shown}", flush=True)
         if options.watch is None:
             return 0
         time.sleep(options.watch)
-
-
-def _decode(answer: bytes) -> CacheReport:
-    return msgspec.json.decode(answer, type=CacheReport)
 
 
 def lines(report: CacheReport) -> list[str]:

@@ -7,7 +7,6 @@ import asyncio
 import math
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -212,6 +211,8 @@ def _note(place: Path | None, done: int) -> None:
         return
     # Whole or not at all: it may be interrupted any time.
     written = place.with_name(f"{place.name}.new")
-    with suppress(OSError):
+    try:
         written.write_text(f"{done}\n", encoding="utf-8")
         written.replace(place)
+    except OSError as error:
+        print(f"edgeway: {place}: {error.strerror}: how far it is was not noted", file=sys.stderr)

@@ -78,9 +78,9 @@ class NoPurges:
     def __repr__(self) -> str:
         return "<NoPurges>"
 
-    async def purge(self, order: PurgeOrder) -> PurgeReport:
+    async def purge(self, order: PurgeOrder) -> PurgeReport:  # noqa: ARG002
         """Refuse."""
-        raise GatewayError(Fault.UNSUPPORTED, f"nothing to purge of {order}: {_NO_CACHE}")
+        raise GatewayError(Fault.UNSUPPORTED, f"there is nothing to purge: {_NO_CACHE}")
 
     async def take(self, made: tuple[msgspec.Raw, ...]) -> None:
         """Nothing is kept here."""

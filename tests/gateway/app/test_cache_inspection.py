@@ -207,3 +207,19 @@ async def test_nobody_is_a_tenant_only_where_the_policy_says_so(tmp_path: Path) 
     async with edge(tmp_path, policy=policy) as process:
         with pytest.raises(GatewayError, match="unknown tenant 'anonymous'"):
             await inspect(process)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"residency": "euu"}, "unknown residency 'euu'"),
+        ({"client_address": "81.2.69"}, "'81.2.69' is no IP address"),
+    ],
+)
+async def test_what_cannot_be_a_client_has_no_key(
+    tmp_path: Path, fields: dict[str, str], message: str
+) -> None:
+    """A key of a class that does not exist would say that nothing is held."""
+    async with edge(tmp_path) as process:
+        with pytest.raises(GatewayError, match=message):
+            await inspect(process, **fields)

@@ -64,6 +64,17 @@ async def test_what_is_named_is_computed_again(tmp_path: Path) -> None:
     assert (await one.tier.purges.receipts(report, 1.0)).readers is None
 
 
+async def test_without_a_log_another_region_does_not_hear_of_it(tmp_path: Path) -> None:
+    """The order is obeyed where it can be, and whoever gave it is told where it cannot."""
+    async with AsyncExitStack() as lifetimes:
+        one = await edge(lifetimes, tmp_path)
+        near = await one.purge(all=True, regions=["here"])
+        far = await one.purge(all=True, regions=["here", "there"])
+
+    assert not any("cannot be" in remark for remark in near.remarks)
+    assert [remark for remark in far.remarks if "cannot be passed on to there" in remark]
+
+
 @pytest.mark.parametrize(
     ("order", "message"),
     [

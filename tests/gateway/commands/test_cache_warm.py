@@ -190,3 +190,12 @@ def test_help_has_examples(capsys) -> None:
         main(["cache", "warm", "--help"])
 
     assert "edgeway cache warm --log" in capsys.readouterr().out.partition("examples:")[2]
+
+
+async def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, capsys) -> None:
+    """Whoever goes on from there later would begin anew."""
+    place = tmp_path / "nowhere" / "place"
+    async with port_of(Served()) as port:
+        assert await warm(port, log(tmp_path, LINE), "--place", str(place)) == 0
+
+    assert f"{place}: No such file or directory" in capsys.readouterr().err
