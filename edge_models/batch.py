@@ -7,9 +7,10 @@ its batch time and nothing else.
 from __future__ import annotations
 
 import time
+from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,6 +95,12 @@ def _run_alone(run: Run, feed: Feed) -> Outcome:
         return error
     except Exception:  # noqa: BLE001 - the waiter gets an error, whatever it was
         return run_failed()
+
+
+def failure_of(done: Future[Any]) -> GatewayError:
+    """Return what each request of a batch gets whose run was cancelled or has raised."""
+    error = None if done.cancelled() else done.exception()
+    return error.replaced() if isinstance(error, GatewayError) else run_failed()
 
 
 def run_failed() -> GatewayError:

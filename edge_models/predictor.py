@@ -14,6 +14,7 @@ import onnxruntime
 from msgspec import structs
 
 from edge_models.batch import Feed
+from edge_models.batch_scope import ScopeOf, per_tenant
 from edge_models.batching import MANY_INSTANCES, Batcher, Stoppable
 from edge_models.configuration.scheduling import Scheduling
 from edge_models.configuration.served_tensors import Reshape
@@ -109,6 +110,7 @@ class Predictor:
         clock: time for queues.
         telemetry: gets batches and queues.
         features: keeps what backbones compute; None: nothing does.
+        scope_of: within whom requests may share a batch.
 
     Raises:
         ModelError: when a model is to run on the event loop but the size of its rows is free.
@@ -125,8 +127,10 @@ class Predictor:
         clock: Clock,
         telemetry: Telemetry,
         features: FeatureStore | None = None,
+        scope_of: ScopeOf = per_tenant,
     ) -> None:
         self._features = features
+        self._scope_of = scope_of
         self._executor = executor
         self._batching = batching
         self._telemetry = telemetry
@@ -154,17 +158,17 @@ class Predictor:
             raise unknown_model(request.model, request.version if known else "")
         feed, rows = lane.signature.accept(request.inputs)
         if lane.sequences is not None:
-            return _step(lane, lane.sequences, feed, step_of(request, rows), request)
+            return self._step(lane, lane.sequences, feed, step_of(request, rows), request)
         if lane.stages is not None:
-            return _in_two_stages(lane, lane.stages, feed, rows, request)
+            return self._in_two_stages(lane, lane.stages, feed, rows, request)
         if rows > lane.inline_max_rows:
-            return _queue(lane, lane.batcher, feed, rows, request)
+            return self._queue(lane, lane.batcher, feed, rows, request)
         if lane.inline_batcher is not None:
-            return _queue(lane, lane.inline_batcher, feed, rows, request)
+            return self._queue(lane, lane.inline_batcher, feed, rows, request)
         selected = lane.signature.select(request.outputs)
         arrays = self._run_inline(lane, feed, rows)
         if arrays is None:
-            return _queue(lane, lane.batcher, feed, rows, request)
+            return self._queue(lane, lane.batcher, feed, rows, request)
         return _response(lane, selected, arrays)
 
     async def close(self) -> None:
@@ -209,6 +213,30 @@ class Predictor:
         for each in closing:
             each.add_done_callback(self._closing.discard)
         await _ended(closing, RETIRE_S)
+
+    async def _step(
+        self, lane: Lane, sequences: SequenceBatcher, feed: Feed, step: Step, request: Request
+    ) -> Response:
+        selected = lane.signature.select(request.outputs)
+        outputs = await sequences(step, feed, request.deadline, self._scope_of(request.caller))
+        return _response(lane, selected, outputs)
+
+    async def _in_two_stages(
+        self, lane: Lane, stages: TwoStages, feed: Feed, rows: int, request: Request
+    ) -> Response:
+        selected = lane.signature.select(request.outputs)
+        scope = self._scope_of(request.caller)
+        outputs, level = await stages(request, feed, rows, _priority(request), scope)
+        response = _response(lane, selected, outputs)
+        if not level:
+            return response
+        return structs.replace(response, provenance=structs.replace(response.provenance, feature_level=level))
+
+    async def _queue(self, lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
+        selected = lane.signature.select(request.outputs)
+        scope = self._scope_of(request.caller)
+        outputs = await batcher(feed, rows, request.deadline, _priority(request), scope)
+        return _response(lane, selected, outputs)
 
     def _put(self, lane: Lane) -> None:
         name, version = lane.model.name, lane.model.version
@@ -310,26 +338,6 @@ class Predictor:
         spent_s = time.perf_counter() - started
         self._telemetry.emit(BatchRan(lane.model.name, rows, 1, 0.0, spent_s, lane.model.version))
         return arrays
-
-
-async def _step(lane: Lane, sequences: SequenceBatcher, feed: Feed, step: Step, request: Request) -> Response:
-    selected = lane.signature.select(request.outputs)
-    return _response(lane, selected, await sequences(step, feed, request.deadline))
-
-
-async def _in_two_stages(lane: Lane, stages: TwoStages, feed: Feed, rows: int, request: Request) -> Response:
-    selected = lane.signature.select(request.outputs)
-    outputs, level = await stages(request, feed, rows, _priority(request))
-    response = _response(lane, selected, outputs)
-    if not level:
-        return response
-    return structs.replace(response, provenance=structs.replace(response.provenance, feature_level=level))
-
-
-async def _queue(lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
-    selected = lane.signature.select(request.outputs)
-    outputs = await batcher(feed, rows, request.deadline, _priority(request))
-    return _response(lane, selected, outputs)
 
 
 def _response(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[Array]) -> Response:

@@ -50,7 +50,8 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     free; 0, the default, joins only what piled up while all threads were busy. uvloop's timers tick in
     milliseconds: what is set here is rounded to them.
 
-    ``max_queue_size``: requests that may wait; one more is refused as overload. Default 1024.
+    ``max_queue_size``: requests that may wait; one more is refused as overload, or where its tenant has fewer
+    of them than another, the latest of the tenant that has most. Default 1024.
 
     ``priority_levels``: how many there are; 0, the default, makes no difference between requests. Else 1 is
     the highest, requests say theirs by the parameter ``priority``, and a lower one is served only when none
@@ -161,6 +162,10 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     not count: while its runs are slow, a model has as many threads of its own. ``intra_op_threads``: threads
     within one run, default 1: on a small machine parallel runs beat parallel operators.
 
+    ``batch_scope``: who may share a batch, a queue's limits and its delays: ``tenant``, one tenant within its
+    residency class, or ``residency``, the whole class; null, the default: whoever shares answers, by
+    `cache.scope`. Scopes take turns, a batch each.
+
     ``batching``: per model; one that is not named here has what its `config.pbtxt` says, else the defaults.
     ``limits``: per model; one that is not named has the defaults.
     """
@@ -174,6 +179,7 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     require: Provider | None = None
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     intra_op_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    batch_scope: Literal["tenant", "residency"] | None = None
     batching: dict[ModelName, BatchingSettings] = {}
     limits: dict[ModelName, ModelLimits] = {}
 

@@ -7,7 +7,7 @@ that need it share its runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -60,11 +60,12 @@ class TwoStages:
         return f"<TwoStages {self._batcher} > {self._head}, {self._under_way} under way>"
 
     async def __call__(
-        self, request: Request, feed: Feed, rows: int, priority: int = 0
+        self, request: Request, feed: Feed, rows: int, priority: int = 0, scope: Hashable = ""
     ) -> tuple[list[Array], str]:
         """Return the head's outputs for ``feed``, and the level that held all of its features.
 
-        A request whose answer may not be kept finds no features, and leaves none.
+        A request whose answer may not be kept finds no features, and leaves none. It shares runs within
+        ``scope``.
 
         Raises:
             GatewayError: as ``Batcher`` has it, for either.
@@ -72,12 +73,12 @@ class TwoStages:
         with self._counted():
             given = self._session.for_features(feed)
             if request.key:
-                features, level = await self._find(request, given, rows, priority)
+                features, level = await self._find(request, given, rows, priority, scope)
             else:
-                made = await self._batcher(given, rows, request.deadline, priority)
+                made = await self._batcher(given, rows, request.deadline, priority, scope)
                 features, level = dict(zip(self._names, made, strict=True)), ""
             for_head = self._session.for_head(feed, features)
-            return await self._head(for_head, rows, request.deadline, priority), level
+            return await self._head(for_head, rows, request.deadline, priority, scope), level
 
     async def close(self) -> None:
         """Return when all that was accepted has been through both stages."""
@@ -87,7 +88,7 @@ class TwoStages:
         await self._head.close()
 
     async def _find(
-        self, request: Request, given: dict[str, Array], rows: int, priority: int
+        self, request: Request, given: dict[str, Array], rows: int, priority: int, scope: Hashable
     ) -> tuple[dict[str, Array], str]:
         count = rows if self._backbone.is_batched and rows <= MOST_PARTS else 1
 
@@ -96,7 +97,7 @@ class TwoStages:
             ran = rows if count == 1 else len(places)
             # Others may wait for this when the request has left.
             with self._counted():
-                made = await self._batcher(some, ran, request.deadline, priority)
+                made = await self._batcher(some, ran, request.deadline, priority, scope)
             return _parted(self._names, made, 1 if count == 1 else ran)
 
         parts = _parts(request, given, count)

@@ -104,6 +104,11 @@ class WaitingRequests(Generic[T]):
         queues = self._queues.values()
         return self.first() if len(queues) == 1 else min([queue[0] for queue in queues], key=_arrived)
 
+    def last(self, level: int) -> T:
+        """Return the request of ``level`` that is served last of those that wait."""
+        queue = self._queues.get((level, True)) or self._queues[level, False]
+        return queue[-1]
+
     def take(self, count: int) -> list[T]:
         """Take out the first ``count`` requests."""
         taken: list[T] = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -38,8 +38,10 @@ _LEAST_WAIT_S, _MOST_WAIT_S = 0.001, 3600.0
 class RowRunner(Protocol):
     """Runs rows of several requests (``edge_models.batching.Batcher``)."""
 
-    def __call__(self, feed: Feed, rows: int, deadline: float = math.inf) -> Awaitable[list[Array]]:
-        """Return the outputs for ``feed``."""
+    def __call__(
+        self, feed: Feed, rows: int, deadline: float = math.inf, priority: int = 0, scope: Hashable = ""
+    ) -> Awaitable[list[Array]]:
+        """Return the outputs for ``feed``, run alone or in company of its ``scope``."""
         ...
 
     async def close(self) -> None:
@@ -96,8 +98,12 @@ class SequenceBatcher:
         closed = " closed" if self._closed else ""
         return f"<SequenceBatcher {self._open!r}, {self._num_steps} steps, {self._batcher!r}{closed}>"
 
-    async def __call__(self, step: Step, feed: Feed, deadline: float = math.inf) -> list[Array]:
+    async def __call__(
+        self, step: Step, feed: Feed, deadline: float = math.inf, scope: Hashable = ""
+    ) -> list[Array]:
         """Return the outputs that are shown, of one row, once the steps before it are done.
+
+        It may share a run with other steps of its ``scope``.
 
         Raises:
             GatewayError: INVALID when its sequence has not begun, or the model cannot take its id; OVERLOADED
@@ -113,7 +119,7 @@ class SequenceBatcher:
                     # It came while START was under way, which has failed since.
                     raise must_start(self._model, step.id)
                 await self._become_candidate(sequence)
-                outputs = await self._run(sequence, {**feed, **controls}, deadline)
+                outputs = await self._run(sequence, {**feed, **controls}, deadline, scope)
                 sequence.has_begun = True
                 return outputs
             finally:
@@ -157,11 +163,13 @@ class SequenceBatcher:
             await self._places.acquire()
             sequence.is_candidate = True
 
-    async def _run(self, sequence: OpenSequence, feed: dict[str, Array], deadline: float) -> list[Array]:
+    async def _run(
+        self, sequence: OpenSequence, feed: dict[str, Array], deadline: float, scope: Hashable
+    ) -> list[Array]:
         states = sequence.states or self._initial
         for state, array in zip(self._settings.states, states, strict=True):
             feed[state.input_name] = array
-        outputs = await self._batcher(feed, 1, deadline)
+        outputs = await self._batcher(feed, 1, deadline, scope=scope)
         # Not before the answer is there, and not when its caller has left: then this line is not reached.
         if self._held and not (sequence.is_over and sequence.num_steps == 1):
             self._open.hold(sequence, [outputs[place] for place in self._held])

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import onnxruntime
 
+from edge_models.batch_scope import SCOPES, BatchScope
 from edge_models.certificate import Certificate, mismatch
 from edge_models.certify import DEFER_ALL
 from edge_models.executors import ThreadExecutor
@@ -64,8 +65,11 @@ class Models:
         telemetry: Telemetry,
         in_use: Callable[[], RouteEdgeModels] = lambda: NO_EDGE_MODELS,
         features: FeatureStore | None = None,
+        scope: BatchScope = "tenant",
     ) -> Models:
         """Load every model. ``features``: keeps what their backbones compute.
+
+        ``scope``: within whom requests may share a batch, where ``settings`` do not say.
 
         Raises:
             ModelError: names the file that cannot be served.
@@ -80,6 +84,7 @@ class Models:
             clock=clock,
             telemetry=telemetry,
             features=features,
+            scope_of=SCOPES[settings.batch_scope or scope],
         )
         return cls(registry, predictor, settings, instruction_set_class(), telemetry, clock, in_use)
 
@@ -213,6 +218,7 @@ def open_models(foundation: Foundation, settings: ModelsSettings, lifetimes: Asy
         ModelError: names the file that cannot be served.
         StartError: where their features cannot be kept.
     """
+    cache = foundation.settings.cache
     models = Models.load(
         settings,
         region=foundation.settings.region,
@@ -221,6 +227,7 @@ def open_models(foundation: Foundation, settings: ModelsSettings, lifetimes: Asy
         telemetry=foundation.prometheus,
         in_use=foundation.in_force.edge_models,
         features=open_feature_store(foundation, lifetimes),
+        scope="tenant" if cache is None else cache.scope,
     )
     lifetimes.push_async_callback(models.predictor.close)
     foundation.requests.expect(models.names())

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from edge_models.batch_scope import SCOPES, per_tenant
 from edge_models.errors import ModelError
 from edge_models.executors import ThreadExecutor
 from edge_models.predictor import Predictor
@@ -18,7 +20,7 @@ from edge_models.registry import Registry
 from edge_models.settings import BatchingSettings, ModelsSettings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Provenance, Request
+from gateway.core.request import Caller, Provenance, Request
 from gateway.core.telemetry import BatchRan
 from gateway.core.tensor import Tensor
 from tests.edge_models import onnx_models
@@ -46,7 +48,15 @@ def registry(tmp_path_factory) -> Registry:
     return Registry.load(ModelsSettings(repository=str(repository)))
 
 
-def predictor(registry, workers=None, telemetry=None, *, origin="central", **batching: BatchingSettings):
+def predictor(
+    registry,
+    workers=None,
+    telemetry=None,
+    *,
+    origin="central",
+    scope_of=per_tenant,
+    **batching: BatchingSettings,
+):
     return Predictor(
         registry,
         workers or ThreadExecutor(1),
@@ -55,6 +65,7 @@ def predictor(registry, workers=None, telemetry=None, *, origin="central", **bat
         origin=origin,
         clock=LoopClock(),
         telemetry=telemetry or RecordingTelemetry(),
+        scope_of=scope_of,
     )
 
 
@@ -315,6 +326,26 @@ async def test_a_caller_that_leaves_leaves_nothing_behind(registry):
     held.let_go()
     assert (await running).version == "2"
     await subject.close()
+
+
+@pytest.mark.parametrize("inline_join", [False, True])
+async def test_tenants_share_a_batch_where_they_share_a_scope(registry, inline_join):
+    """Not by default; on the event loop neither."""
+    callers = [Caller(tenant=tenant, residency="eu") for tenant in "aabab"]
+    sizes = {}
+    for scope, scope_of in SCOPES.items():
+        telemetry = RecordingTelemetry()
+        settings = (
+            BatchingSettings(inline_max_rows=8, inline_join=True)
+            if inline_join
+            else BatchingSettings(max_queue_delay_microseconds=2_000)
+        )
+        subject = predictor(registry, None, telemetry, scope_of=scope_of, digits=settings)
+        await asyncio.gather(*(subject(replace(request(), caller=caller)) for caller in callers))
+        await subject.close()
+        sizes[scope] = [event.requests for event in telemetry.of(BatchRan)]
+
+    assert sizes == {"tenant": [3, 2], "residency": [5]}
 
 
 async def test_close_answers_what_was_accepted(registry):

@@ -225,6 +225,27 @@ async def test_misses_share_runs_of_the_backbone(tmp_path, worlds):
     assert [len(answer.outputs[0].data) for answer in answers] == [12] * 4
 
 
+async def test_tenants_share_runs_of_neither_stage(tmp_path, worlds):
+    models.write_split(tmp_path, models.TOWER, ["second"])
+    world = World(tmp_path, tower=BatchingSettings(max_queue_delay_microseconds=2_000))
+    worlds.append(world)
+
+    await asyncio.gather(*(world.ask(x=pixels(nth), tenant=tenant) for nth, tenant in enumerate("abab")))
+
+    assert world.runs == [2, 2]
+    assert [event.requests for event in world.telemetry.of(BatchRan)] == [2, 2]
+
+
+async def test_nor_where_nothing_is_kept(tmp_path, worlds):
+    models.write_split(tmp_path, models.TOWER, ["second"])
+    world = World(tmp_path, tower=BatchingSettings(max_queue_delay_microseconds=2_000))
+    worlds.append(world)
+
+    await asyncio.gather(*(world.ask(x=pixels(1), key=b"", tenant=tenant) for tenant in "abab"))
+
+    assert world.runs == [2, 2]
+
+
 async def test_inputs_are_passed_to_the_head_and_are_not_in_the_key(tmp_path, worlds):
     models.write_split(tmp_path, models.TWO, ["embedding"], ["user"])
     world = World(tmp_path)

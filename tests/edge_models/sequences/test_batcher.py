@@ -5,6 +5,7 @@ Order is in test_batcher_order.py, limits are in test_batcher_bounds.py.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 
 from gateway.core.errors import Fault
 from gateway.core.request import Request
+from gateway.core.telemetry import BatchRan
 from gateway.core.tensor import Tensor
+from tests.edge_models.executors import Slow
 from tests.edge_models.sequences.steps import (
     END,
     MUST_START,
@@ -23,6 +26,7 @@ from tests.edge_models.sequences.steps import (
     sums,
     value_of,
 )
+from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
 
 
@@ -43,6 +47,19 @@ async def test_a_sequence_has_its_state(registry, model):
     await subject.close()
 
     assert found == [1, 3, 6, 10, 30]
+
+
+@virtual_time
+async def test_steps_of_two_tenants_never_share_a_run(registry):
+    """Those of one do, whatever sequences they are of."""
+    telemetry = RecordingTelemetry()
+    subject = predictor(registry, Slow(0.01), telemetry)
+
+    steps = [step(1, number, tenant=tenant, **START) for number, tenant in enumerate("aababb", start=1)]
+    await asyncio.gather(*(subject(each) for each in steps))
+    await subject.close()
+
+    assert [event.requests for event in telemetry.of(BatchRan)] == [1, 2, 3]
 
 
 async def test_a_model_without_a_batch_has_sequences(registry):
