@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cache.levels.replies import Word
+from cache.levels.replies import ReplyError, Word
 
 WON: Final = 0
 """Reply to ``take``: the lease is ours. A positive one is milliseconds for which it is another's."""
@@ -65,3 +65,20 @@ def fill(lease: str, token: bytes, value: str, blob: bytes, lifetime_ms: int) ->
 def release(lease: str, token: bytes, *, is_abandoned: bool) -> tuple[Word, ...]:
     """Give the lease back without an answer; ``is_abandoned``: others shall not wait for one either."""
     return ("EVAL", _RELEASE, 1, lease, token, ABANDONED_MS if is_abandoned else 0)
+
+
+def is_apart(error: BaseException, command: tuple[Word, ...]) -> bool:
+    """Whether ``command`` is a ``fill`` whose names are at two nodes, while a cluster moves their slot."""
+    is_refused = isinstance(error, ReplyError) and error.code == "TRYAGAIN"
+    return is_refused and command[:3] == ("EVAL", _FILL, 2)
+
+
+def in_two(command: tuple[Word, ...]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+    """Return ``fill`` as two commands about one name each: give the lease back, and if it was ours, write.
+
+    Who bids in between wins, and computes once more.
+    """
+    _, _, _, lease, value, token, blob, lifetime_ms = command
+    assert isinstance(lease, str), "it is as `fill` has made it"
+    assert isinstance(token, bytes), "it is as `fill` has made it"
+    return release(lease, token, is_abandoned=False), ("SET", value, blob, "PX", lifetime_ms)

@@ -200,6 +200,8 @@ LOADTESTS_MAY_IMPORT = (
     "loadtests",
     "cache.features",
     "cache.levels.level",
+    "cache.levels.redis",
+    "cache.levels.redis_settings",
     "edge_models.certificate",
     "edge_models.executors",
     "edge_models.predictor",
@@ -228,7 +230,7 @@ LOADTESTS_MAY_IMPORT = (
 )
 """The program as a whole, its models, codecs to build requests with, and what a request takes too little time in to
 be measured with one: the choice of an endpoint and of a member; hedging, of which waits are measured; and the two stages of a
-model, of which one is measured against the other. No part that is measured through a socket."""
+model, of which one is measured against the other; and look-ups in Redis, against its client's. No part that is measured through a socket."""
 
 
 def test_load_tests_measure_from_outside(imports: dict[str, set[str]]) -> None:

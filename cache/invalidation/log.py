@@ -11,7 +11,6 @@ from cache.invalidation.epochs import MAX_NAMES, EpochRow
 from cache.invalidation.scope import Scope
 from cache.invalidation.scripts import PUBLISH, READ, READERS, Script
 from cache.invalidation.settings import InvalidationSettings
-from cache.levels.level import LevelError
 from cache.levels.redis_connection import Exchange, RedisConnection, RedisConnector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ProtocolError, Reply, ReplyError, Word, pack
@@ -96,10 +95,7 @@ class RedisLog:
         Raises:
             LevelError: its URL cannot be used.
         """
-        try:
-            options = RedisOptions.of(settings.redis[region])
-        except LevelError as error:
-            raise LevelError(f"invalidation.redis.{region}: {error}") from None
+        options = RedisOptions.of(settings.redis[region], f"invalidation.redis.{region}")
         timeout_s = settings.timeout_ms / 1000
         connector = RedisConnector(options, timeout_s=timeout_s, max_bulk_bytes=MAX_REPLY_BYTES, clock=clock)
         return cls(region, connector, settings)

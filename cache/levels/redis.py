@@ -146,11 +146,17 @@ class RedisLevel:
         if not self._is_well:
             return None
         lease = self.names.lease(key)
-        asked = self._routes.target(lease).read(Kind.INTEGER, *lease_commands.take(lease, token, lease_ms))
+        command = lease_commands.take(lease, token, lease_ms)
+        target = self._routes.target(lease)
+        epoch = target.node.connector.epoch
+        asked = target.read(Kind.INTEGER, *command)
         if asked is None:
+            self._routes.onward(None, target, 0)
             return None
         looks = self._look(key)
         left_ms = await asked
+        if isinstance(left_ms, BaseException):
+            left_ms = await self._follow(left_ms, target, epoch, Kind.INTEGER, *command)
         if not isinstance(left_ms, int):
             if isinstance(left_ms, BaseException):
                 self._log_once(left_ms)
@@ -235,7 +241,9 @@ class RedisLevel:
                 continue
             reply_or_error = await reply
             if isinstance(reply_or_error, BaseException):
-                reply_or_error = await self._follow(reply_or_error, target, name)
+                epoch = target.node.connector.epoch
+                look = ("GETRANGE", name, 0, self._max_value_bytes)
+                reply_or_error = await self._follow(reply_or_error, target, epoch, Kind.BULK, *look)
             found = self._judge(key, kept.envelope, reply_or_error)
             if isinstance(found, Entry):
                 return found
@@ -244,20 +252,26 @@ class RedisLevel:
                 self._write(name, 0, Kind.INTEGER, "UNLINK", name)
         return outcome
 
-    async def _follow(self, error: BaseException, target: RedisTarget, name: str) -> Outcome:
-        """Return what the node says that ``error`` of another names, within the time of one more look-up."""
+    async def _follow(
+        self, error: BaseException, target: RedisTarget, epoch: int, kind: Kind, *command: Word
+    ) -> Outcome:
+        """Return what the node says that ``error`` of another names, within the time of one more look-up.
+
+        ``epoch``: of the connector when ``target`` was asked.
+        """
         outcome: Outcome = error
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_s):
                 for _ in range(self._routes.most_hops):
                     onward = (
-                        self._routes.onward(outcome, target, target.node.connector.epoch)
+                        self._routes.onward(outcome, target, epoch)
                         if isinstance(outcome, BaseException)
                         else None
                     )
                     if onward is None:
                         break
-                    reply = onward.read(Kind.BULK, "GETRANGE", name, 0, self._max_value_bytes)
+                    epoch = onward.node.connector.epoch
+                    reply = onward.read(kind, *command)
                     if reply is None:
                         break
                     outcome, target = await reply, onward
@@ -287,7 +301,14 @@ class RedisLevel:
         return True
 
     def _send(
-        self, target: RedisTarget, size: int, kind: Kind, command: tuple[Word, ...], *, hops: int
+        self,
+        target: RedisTarget,
+        size: int,
+        kind: Kind,
+        command: tuple[Word, ...],
+        *,
+        hops: int,
+        then: tuple[Word, ...] = (),
     ) -> None:
         pending = target.write(kind, *command)
         if pending is None:
@@ -303,10 +324,15 @@ class RedisLevel:
             if not isinstance(error, BaseException):
                 if size and error == lease_commands.REFUSED:
                     self._emit(CacheLeased(self.name, "late"))
+                elif then:
+                    self._write(str(then[1]), size, Kind.STATUS, *then)
                 return
             onward = self._routes.onward(error, target, epoch) if hops < self._routes.most_hops else None
             if onward is not None:
-                self._send(onward, size, kind, command, hops=hops + 1)
+                self._send(onward, size, kind, command, hops=hops + 1, then=then)
+            elif lease_commands.is_apart(error, command) and not then:
+                back, write = lease_commands.in_two(command)
+                self._send(self._routes.target(str(write[1])), size, kind, back, hops=0, then=write)
             else:
                 self._log_once(error)
                 self._lose("error")

@@ -24,6 +24,7 @@ SLOTS: Final = 16384
 REFRESH_S: Final = 1.0
 MOST_NODES: Final = 256
 _MOST_PORT: Final = 65535
+_MOST_HOST: Final = 253
 _MOVED: Final = frozenset({"MOVED", "ASK"})
 
 Owned = tuple[str, int, list[tuple[int, int]]]
@@ -52,13 +53,21 @@ def masters_of(text: str, asked: str) -> Iterator[Owned]:
         flags = fields[2].split(",")
         if "master" not in flags or "noaddr" in flags:
             continue
-        ranges = [_range(each) for each in fields[8:] if not each.startswith("[")]
-        slots += sum(last - first + 1 for first, last in ranges)
-        if slots > SLOTS:
-            raise ProtocolError("more slots than there are")
+        ranges = []
+        for each in fields[8:]:
+            if each.startswith("["):
+                continue
+            ranges.append(_range(each))
+            slots += ranges[-1][1] - ranges[-1][0] + 1
+            if slots > SLOTS:
+                raise ProtocolError("more slots than there are")
         host, port = _address(address.partition("@")[0], asked)
         if ranges:
-            yield hostname.partition(",")[0] if "=" not in hostname and hostname else host, port, ranges
+            yield (
+                _host(hostname.partition(",")[0] if "=" not in hostname and hostname else host),
+                port,
+                ranges,
+            )
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -75,7 +84,13 @@ def _address(text: str, asked: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or len(port) > 5 or not 0 < int(port) <= _MOST_PORT:
         raise ProtocolError("an address that is none")
-    return host.strip("[]") or asked, int(port)
+    return _host(host.strip("[]") or asked), int(port)
+
+
+def _host(text: str) -> str:
+    if len(text) > _MOST_HOST or not text.isascii() or not text.isprintable():
+        raise ProtocolError("a host that is none")
+    return text
 
 
 class RedisCluster:

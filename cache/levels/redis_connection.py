@@ -136,16 +136,16 @@ class _SetUp:
     def __init__(self, commands: Sequence[tuple[Word, ...]]) -> None:
         self.kinds = (Kind.STATUS,) * len(commands)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._names = iter(command[0] for command in commands)
+        self._commands = iter(commands)
 
     def take(self, reply: Reply) -> None:
         """Take the next reply; at the first refusal it is over, and a server that is full hangs up."""
-        name = next(self._names)
+        name, *words = next(self._commands)
         # Users of an ACL need no permission for PING: that they lack it says that Redis is there.
         if not isinstance(reply, ReplyError) or (name == "PING" and reply.code == _NO_PERMISSION):
             return
         if not self.done.done():
-            self.done.set_exception(reply)
+            self.done.set_exception(_without(reply, words) if name == "AUTH" else reply)
 
     def end(self, error: Exception | None) -> None:
         """Take note that all have come, or why not."""
@@ -155,6 +155,14 @@ class _SetUp:
             self.done.set_result(None)
         else:
             self.done.set_exception(error)
+
+
+def _without(refusal: ReplyError, words: Sequence[Word]) -> ReplyError:
+    """Return ``refusal``, which goes into the log, or one in its place if it repeats the password."""
+    password = str(words[-1])
+    if password not in str(refusal):
+        return refusal
+    return ReplyError(f"{'ERR' if password in refusal.code else refusal.code} AUTH was refused".encode())
 
 
 class RedisConnector:
@@ -228,13 +236,19 @@ async def _open(connection: RedisConnection, options: RedisOptions) -> None:
     if options.path:
         await loop.create_unix_connection(lambda: connection, options.path)
         return
-    await loop.create_connection(
-        lambda: connection,
-        options.host,
-        options.port,
-        ssl=options.tls,
-        server_hostname=(options.server_name or None) if options.tls else None,
-    )
+    try:
+        await loop.create_connection(
+            lambda: connection,
+            options.host,
+            options.port,
+            ssl=options.tls,
+            server_hostname=(options.server_name or None) if options.tls else None,
+        )
+    except OSError:
+        raise
+    except ValueError:
+        # A label of more than 63 characters, for one; nodes of a cluster may say anything.
+        raise ConnectionError("no name of a host") from None
 
 
 async def _set_up(connection: RedisConnection, options: RedisOptions) -> None:

@@ -114,7 +114,7 @@ class MasterFinder:
                 )
             except (OSError, TimeoutError, ReplyError, ProtocolError):
                 continue
-            if len(said) == _PAIR and said[1].isdigit() and int(said[1]) < 1 << 16:
+            if len(said) == _PAIR and said[1].isdigit() and len(said[1]) < 6 and int(said[1]) < 1 << 16:
                 return replace(self._options, host=said[0].decode("utf-8", "replace"), port=int(said[1]))
         raise ConnectionError("no sentinel says where the master is")
 

@@ -33,8 +33,8 @@ class RedisOptions:
     """The name that the server's certificate has to have, where that is not the host's."""
 
     @classmethod
-    def of(cls, url: str) -> RedisOptions:
-        """Read ``url``, and the TLS files that it names.
+    def of(cls, url: str, setting: str = "cache.redis.url") -> RedisOptions:
+        """Read ``url``, the value of ``setting``, and the TLS files that it names.
 
         Raises:
             LevelError: it cannot be used.
@@ -43,12 +43,12 @@ class RedisOptions:
             return cls._parse(url)
         except OSError as error:
             raise LevelError(
-                f"cache.redis.url: the TLS files that it names cannot be used: {error.strerror or 'not PEM'}"
+                f"{setting}: the TLS files that it names cannot be used: {error.strerror or 'not PEM'}"
             ) from None
         except Exception:  # noqa: BLE001 - redis-py raises what it met first
             # Not a word of the URL, nor of an error about it: either may hold the password.
             raise LevelError(
-                "cache.redis.url cannot be used: check its host, port and options, and write special "
+                f"{setting} cannot be used: check its host, port and options, and write special "
                 "characters of a password as %XX"
             ) from None
 

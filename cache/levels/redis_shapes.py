@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from cache.levels.redis_cluster import RedisCluster
+from cache.levels.redis_cluster import MOST_NODES, RedisCluster
 from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_control import MasterFinder
 from cache.levels.redis_options import RedisOptions
@@ -13,6 +13,9 @@ from cache.levels.redis_place import RedisPlace
 from cache.levels.redis_routes import OneRedis, RedisNode, RedisRoutes
 from gateway.core.clock import Clock
 from gateway.core.gate import Gate
+
+MOST_GATES: Final = 4 * MOST_NODES
+"""Addresses of a cluster that get gates of their own; what comes later shares one."""
 
 if TYPE_CHECKING:
     from cache.levels.redis_settings import RedisSettings
@@ -54,8 +57,14 @@ def routes_of(
             connections=settings.max_connections,
         )
 
+    gates: dict[str, Gate] = {}
+
     def node_of_cluster(options: RedisOptions) -> RedisNode:
-        return node(options, gate_of(f"{options.host}:{options.port}") if gate_of else gate)
+        address = f"{options.host}:{options.port}"
+        # Gates are for good, and addresses may change for years.
+        if address not in gates and gate_of is not None and len(gates) < MOST_GATES:
+            gates[address] = gate_of(address)
+        return node(options, gates.get(address, gate))
 
     if place.shape == "cluster":
         return RedisCluster(place.servers, node_of_cluster, timeout_s=timeout_s, clock=clock)

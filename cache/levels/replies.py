@@ -10,6 +10,7 @@ than one reply of the largest size and what came in the same read.
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
 LINE_BYTES: Final = 4096
@@ -19,6 +20,7 @@ _ERROR: Final = ord("-")
 _ABSENT: Final = -1
 _END: Final = b"\r\n"
 _MOST_DIGITS: Final = 19
+_IN_SCRIPT: Final = re.compile(r"ERR Error running script .* -([A-Z]+) ")
 
 Word = bytes | str | int
 
@@ -46,12 +48,17 @@ INCOMPLETE: Final = Incomplete.INCOMPLETE
 
 
 class ReplyError(Exception):
-    """Redis refused a command. ``code`` is the first word of its reason: READONLY, WRONGTYPE, OOM, ..."""
+    """Redis refused a command. ``code`` is the first word of its reason: READONLY, WRONGTYPE, OOM, ...
+
+    The command's words are left out, which a server repeats that does not know it: AUTH has a password.
+    """
 
     def __init__(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace")
+        text = line.decode("utf-8", "replace").partition(", with args beginning with")[0]
         super().__init__(text)
-        self.code = text.partition(" ")[0]
+        # Before Redis 7, what a script met is behind its own words.
+        inner = _IN_SCRIPT.match(text)
+        self.code = inner[1] if inner else text.partition(" ")[0]
 
 
 class ProtocolError(Exception):

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from cache.levels.redis_cluster import MOST_NODES, RedisCluster, masters_of, slot_of
+from cache.levels.redis_cluster import MOST_NODES, SLOTS, RedisCluster, masters_of, slot_of
 from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.redis_routes import RedisNode, RedisTarget
 from cache.levels.replies import ProtocolError, ReplyError
 from gateway.core.clock import LoopClock
 from gateway.core.gate import OpenGate
+from tests.fakes.calls import counted_calls
 from tests.fakes.lying_redis import LyingRedis
 
 MASTER = "id 10.0.0.1:7000@17000 myself,master - 0 0 1 connected"
@@ -53,6 +54,9 @@ def test_masters_and_their_slots(text: str, masters: Any) -> None:
         f"{MASTER} 1-x",
         f"{MASTER} 99999999999999999999",
         f"{MASTER} " + "0-16383 " * 2,
+        MASTER.replace("10.0.0.1", "n" * 254) + " 1",
+        MASTER.replace("10.0.0.1", "n\u00e4me") + " 1",
+        MASTER.replace("@17000", "@17000," + "n" * 254) + " 1",
         MASTER.replace("7000", "70000") + " 1",
         MASTER.replace(":7000", "") + " 1",
         f"{MASTER}\n" * (4 * MOST_NODES + 1),
@@ -61,6 +65,13 @@ def test_masters_and_their_slots(text: str, masters: Any) -> None:
 def test_lies_are_refused_and_cost_little(text: str) -> None:
     with pytest.raises(ProtocolError):
         list(masters_of(text, "asked"))
+
+
+def test_no_more_of_a_lie_is_read_than_there_are_slots() -> None:
+    """A line of 1 MiB held the event loop for a second."""
+    with counted_calls() as calls, pytest.raises(ProtocolError):
+        list(masters_of(f"{MASTER} " + "0 " * 500_000, "asked"))
+    assert calls.number < 20 * SLOTS
 
 
 def cluster_at(url: str) -> RedisCluster:

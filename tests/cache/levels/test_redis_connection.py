@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,49 @@ async def test_an_idle_connection_that_is_lost_or_lied_to_is_closed() -> None:
     assert not lost_one.is_open
     assert [type(error) for error in lost] == [ConnectionAbortedError, ProtocolError, ConnectionResetError]
     assert repr(lost_one) == "<RedisConnection closed, <ReplyReader 0 bytes unread>>"
+
+
+REPEATED = {
+    "AUTH is not known": b"-ERR unknown command 'AUTH', with args beginning with: 'edge' 'hunter2' \r\n",
+    "before Redis 7": b"-ERR unknown command `AUTH`, with args beginning with: `edge`, `hunter2`, \r\n",
+    "cut": b"-ERR unknown command 'AUTH', with args beginning with: 'edge' 'hunt\r\n",
+    "a lie": b"-WRONGPASS hunter2 is not it\r\n",
+    "as the code": b"-hunter2 is not it\r\n",
+}
+
+
+@pytest.mark.parametrize("said", REPEATED.values(), ids=REPEATED)
+async def test_what_refuses_a_password_and_repeats_it_is_not_quoted(said: bytes) -> None:
+    """Errors of Redis go into the log."""
+    async with LyingRedis(said, greeting=said) as server:
+        with pytest.raises(ReplyError) as refused:
+            await connector_of(server.url.replace("//", "//edge:hunter2@")).connect()
+    assert "hunt" not in f"{refused.value} {refused.value.code}"
+    assert "AUTH" in str(refused.value)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize(
+    ("arguments", "user", "said"),
+    [
+        (("--rename-command", "AUTH", ""), "", "ERR unknown command 'AUTH'"),
+        ((), "nobody", "WRONGPASS invalid"),
+        ((), "", "ERR AUTH <password> called without any password configured"),
+    ],
+)
+async def test_a_refused_password_is_told_and_not_shown(
+    arguments: tuple[str, ...], user: str, said: str
+) -> None:
+    with RedisServer(*arguments) as server:
+        with pytest.raises(ReplyError, match=said) as refused:
+            await connector_of(server.url.replace("//", f"//{user}:hunter2@")).connect()
+        assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["n" * 70, "a..b", "n\0o"])
+async def test_a_host_that_cannot_have_a_name_is_one_that_cannot_be_reached(host: str) -> None:
+    """Python has other errors for it; a node of a cluster may say anything."""
+    options = replace(RedisOptions.of("redis://cache"), host=host)
+    connector = RedisConnector(options, timeout_s=10, max_bulk_bytes=MAX_BULK_BYTES, clock=LoopClock())
+    with pytest.raises(ConnectionError, match="no name of a host"):
+        await connector.connect()

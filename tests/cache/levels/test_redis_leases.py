@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -168,4 +169,29 @@ async def test_a_redis_that_lies_grants_nothing(reply: bytes, telemetry: Recordi
 
         assert await level.bid(KEY, b"a", LONG_MS) is None
 
+        await level.aclose()
+
+
+async def test_a_refusal_of_what_has_but_one_name_is_not_taken_for_a_move(
+    telemetry: RecordingTelemetry,
+) -> None:
+    """A server may say anything to anything: each of these is lost, and sent no more than once again."""
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    async with LyingRedis(b"-TRYAGAIN no\r\n") as server:
+        level = level_of(server, telemetry)  # type: ignore[arg-type]
+        await level.put(KEY, entry(now=time.time()))
+        await level.flush()
+        await level.delete(KEY)
+        await level.flush()
+        await level.release(KEY, b"a", is_abandoned=True)
+        await level.flush()
+        assert await level.fill(KEY, entry(now=time.time()), b"a")
+        while len(telemetry.of(CacheWriteLost)) < 4:
+            await level.flush()
+            await asyncio.sleep(0)
+
+        assert telemetry.of(CacheWriteLost) == [CacheWriteLost("l2", "error")] * 4
+        assert level.backlog_bytes == 0
+        assert failures == []
         await level.aclose()

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from redis.exceptions import AskError
 
+from cache.leases import Bid
 from cache.levels.redis import RedisLevel
 from cache.levels.redis_cluster import slot_of
 from cache.levels.redis_names import RedisNames
 from cache.levels.redis_settings import RedisSettings
+from cache.levels.redis_shapes import MOST_GATES, routes_of
+from cache.levels.replies import ReplyError
+from gateway.core.cache_events import CacheLeased
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from tests.cache.build import SECRET, entry, looked_up
@@ -132,6 +136,70 @@ async def test_a_slot_moves_under_load_and_nothing_fails(
     cluster.move(slot, 1, 0)
     assert await found(level) == len(KEYS)
     await level.aclose()
+
+
+async def test_a_lease_is_granted_while_its_slot_moves(
+    cluster: ClusterServers, telemetry: RecordingTelemetry
+) -> None:
+    """To one, wherever he asks: before the move, during it (ASK), and after it (MOVED)."""
+    level, other = level_of(cluster.url, telemetry), level_of(cluster.url, telemetry)
+    key = next(key for key in KEYS if owner_of(key) == 0)
+    slot = slot_of(NAMES.of(key))
+    await until(lambda: _knows_both(level, other))
+    cluster.clients[0].delete(NAMES.of(key), NAMES.lease(key))
+    cluster.begin_move(slot, 0, 1)
+    try:
+        assert await level.bid(key, b"a", 60_000) == Bid(0, None)
+        lost = await other.bid(key, b"b", 60_000)
+        assert lost is not None and lost.left_ms > 0
+        assert await level.fill(key, fresh(), b"a")
+        await until(lambda: _finds(other, key))
+        assert await level.bid(key, b"c", 60_000) is not None
+        assert await level.fill(key, fresh(), b"a")
+        await until(lambda: _is_late(telemetry))
+    finally:
+        cluster.end_move(slot, 0, 1)
+    lost = await other.bid(key, b"d", 60_000)
+    assert lost is not None and lost.left_ms > 0 and lost.found is not None
+    await level.release(key, b"c", is_abandoned=False)
+    await level.flush()
+    assert not cluster.clients[1].exists(NAMES.lease(key))
+    cluster.move(slot, 1, 0)
+    assert "0 writes lost" in repr(level)
+    await level.aclose()
+    await other.aclose()
+
+
+async def _finds(level: RedisLevel, key: bytes) -> bool:
+    return await level.get(key) is not None
+
+
+async def _is_late(telemetry: RecordingTelemetry) -> bool:
+    return telemetry.of(CacheLeased) == [CacheLeased("l2", "late")]
+
+
+async def _knows_both(*levels: RedisLevel) -> bool:
+    for level in levels:
+        await level.get(KEYS[0])
+    return all("16384 slots" in repr(level) for level in levels)
+
+
+async def test_addresses_that_change_for_years_share_a_gate(telemetry: RecordingTelemetry) -> None:
+    """Gates are in the metrics for good."""
+    gates: list[str] = []
+
+    def gate_of(address: str) -> Gate:
+        gates.append(address)
+        return OpenGate()
+
+    moved = [b"-MOVED 1 127.0.0.1:%d\r\n" % port for port in range(1, 3000)]
+    settings = RedisSettings(url="redis+cluster://127.0.0.1:1")
+    routes = routes_of(settings, OpenGate(), gate_of, LoopClock(), lambda _reason: None)
+    met = routes.target("a")
+    for line in moved:
+        routes.onward(ReplyError(line[1:-2]), met, 0)
+    assert len(gates) == len(set(gates)) <= MOST_GATES
+    await routes.aclose()
 
 
 async def test_a_lost_node_costs_its_own_slots_alone(telemetry: RecordingTelemetry) -> None:

@@ -166,3 +166,21 @@ def test_commands_are_packed() -> None:
     """Words are bytes, texts or numbers, each with its length in bytes."""
     packed = b"*4\r\n$3\r\nSET\r\n$2\r\n\xc3\xa4\r\n$3\r\n\x00\r\n\r\n$2\r\n12\r\n"
     assert pack("SET", "ä", b"\0\r\n", 12) == packed
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (
+            b"READONLY You can't write against a read only replica. script: f_1, on @user_script:4.",
+            "READONLY",
+        ),
+        (
+            b"ERR Error running script (call to f_1): @user_script:4: @user_script: 4: -READONLY You can't write",
+            "READONLY",
+        ),
+        (b"ERR Error running script (call to f_1): @user_script:1: nonsense", "ERR"),
+    ],
+)
+def test_what_a_script_met_is_the_code_in_old_versions_too(line: bytes, code: str) -> None:
+    assert ReplyError(line).code == code
