@@ -16,6 +16,7 @@ from cache.key import derive_secret
 from cache.levels.level import LevelParts, Levels
 from cache.levels.memory import MemorySettings
 from cache.levels.redis_settings import RedisSettings
+from cache.request_log.settings import RequestLogSettings
 
 _log: Final = logging.getLogger("edgeway.redis")
 
@@ -75,6 +76,9 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Who shares answers: one tenant within its residency class, or the whole residency class."""
 
     features: FeatureSettings = FeatureSettings()
+
+    request_log: RequestLogSettings | None = None
+    """None: look-ups are not logged."""
 
     key_secret: Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{2}){16,64}$")] | None = None
     """16 to 64 bytes in hex that key the hashes; the same for all gateways that share one Redis.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import LevelError, LevelParts
 from cache.negative import NegativeAnswers
+from cache.request_log.recording import RequestLog
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
 from gateway.app.parts import CacheParts
@@ -29,6 +31,22 @@ def _invalidations(foundation: Foundation) -> Invalidations:
         )
     except LevelError as error:
         raise StartError(str(error)) from None
+
+
+def _request_log(foundation: Foundation, lifetimes: AsyncExitStack) -> RequestLog | None:
+    cache = foundation.settings.cache
+    if cache is None or cache.request_log is None:
+        return None
+    log = RequestLog(
+        cache.request_log, cache.key_secret, clock=foundation.clock, telemetry=foundation.prometheus
+    )
+    try:
+        log.start()
+    except OSError as error:
+        file, reason = cache.request_log.file, error.strerror or str(error)
+        raise StartError(f"cache.request_log.file: {file} cannot be written: {reason}") from None
+    lifetimes.push_async_callback(asyncio.to_thread, log.close)
+    return log
 
 
 async def start_invalidations(cache: CacheParts | None, lifetimes: AsyncExitStack) -> Invalidations | None:
@@ -66,6 +84,7 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
         gates=gates,
         verdicts=NegativeAnswers(settings.negative_max_bytes),
         invalidations=_invalidations(foundation),
+        request_log=_request_log(foundation, lifetimes),
     )
     lifetimes.push_async_callback(cache.close_flights)
     return cache

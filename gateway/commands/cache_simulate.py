@@ -99,7 +99,7 @@ def _share(text: str) -> float:
 
 def _simulate(options: argparse.Namespace) -> int:
     replay = Replay(options.sizes, options.policies, options.sample)
-    problems = PassedOver()
+    problems = LinesPassedOver()
     name = ""
     try:
         for name in options.log:
@@ -142,7 +142,7 @@ def _length(file: BinaryIO) -> int:
 
 
 def _replay(
-    name: str, file: BinaryIO, replay: Replay, problems: PassedOver, progress: ReadingProgress
+    name: str, file: BinaryIO, replay: Replay, problems: LinesPassedOver, progress: ReadingProgress
 ) -> None:
     for line in read_lines(file):
         problem = line.problem or (replay.add(line.lookup) if line.lookup else "")
@@ -151,14 +151,14 @@ def _replay(
         progress.advance(line.bytes)
 
 
-class PassedOver:
+class LinesPassedOver:
     """Lines that could not be replayed: the first are named, all are counted."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def __repr__(self) -> str:
-        return f"<PassedOver {self.count}>"
+        return f"<LinesPassedOver {self.count}>"
 
     def add(self, file: str, number: int, problem: str) -> None:
         """Name a line, or count it only."""

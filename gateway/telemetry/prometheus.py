@@ -22,6 +22,7 @@ from gateway.telemetry.feature_metrics import FeatureMetrics
 from gateway.telemetry.invalidations import invalidation_handlers
 from gateway.telemetry.lease_metrics import LeaseMetrics
 from gateway.telemetry.members import MemberRow, Members
+from gateway.telemetry.request_log_metrics import RequestLogMetrics
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
@@ -44,8 +45,8 @@ class Prometheus:
         self._requests = requests
         self._model = requests.label
         self.caches = CacheMetrics(requests.label)
-        leases, verifications = LeaseMetrics(), VerificationMetrics()
-        for collector in (self.caches, leases, verifications):
+        leases, verifications, log = LeaseMetrics(), VerificationMetrics(), RequestLogMetrics()
+        for collector in (self.caches, leases, verifications, log):
             self._registry.register(collector)
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
@@ -56,6 +57,7 @@ class Prometheus:
             | self.caches.handlers()
             | {
                 cache_events.CacheLookedUp: requests.looked_up,
+                cache_events.CacheLogLinesLost: log.lost,
                 cache_events.CacheLeased: leases.leased,
                 cache_events.CacheVerified: verifications.verified,
             }

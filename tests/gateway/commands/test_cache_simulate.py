@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main
-from gateway.commands.cache_simulate import PassedOver, ReadingProgress
+from gateway.commands.cache_simulate import LinesPassedOver, ReadingProgress
 
 
 def log(folder: Path, *lines: str, name: str = "requests.jsonl") -> str:
@@ -138,4 +138,4 @@ def test_progress_is_told_at_a_terminal_only(monkeypatch, capsys) -> None:
         assert told.count("lines read") == (1 if is_terminal else 0)
         assert ("41.0 %" in told) == (is_terminal and length > 0)
         assert f"of {length} bytes" in repr(progress)
-    assert repr(PassedOver()) == "<PassedOver 0>"
+    assert repr(LinesPassedOver()) == "<LinesPassedOver 0>"

@@ -48,6 +48,7 @@ SAMPLES = {
     cache_events.CacheConnectionClosed("l2", "protocol"): (
         'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
     ),
+    cache_events.CacheLogLinesLost(3): "edgeway_request_log_lines_lost_total 3.0",
     cache_events.CacheLeased("l2", "won"): 'edgeway_cache_leases_total{level="l2",outcome="won"} 1.0',
     cache_events.CacheVerified("r", "agreed"): (
         'edgeway_cache_verifications_total{result="agreed",route="r"} 1.0'
