@@ -21,6 +21,9 @@ from cache.request_log.settings import RequestLogSettings
 _log: Final = logging.getLogger("edgeway.redis")
 
 
+Secret = Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{2}){16,64}$")]
+
+
 class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The cache of one gateway."""
 
@@ -80,11 +83,20 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     request_log: RequestLogSettings | None = None
     """None: look-ups are not logged."""
 
-    key_secret: Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{2}){16,64}$")] | None = None
-    """16 to 64 bytes in hex that key the hashes; the same for all gateways that share one Redis.
+    key_secret: Secret | None = None
+    """16 to 64 bytes in hex that Redis's names and values are hashed and sealed with; the same for all
+    gateways that share one Redis.
 
     Without it a constant is used, and whoever can write to Redis can forge answers: allowed only while
     Redis is on this machine (loopback or a Unix socket), and then a start says so.
+    """
+
+    previous_key_secrets: Annotated[tuple[Secret, ...], Meta(max_length=3)] = ()
+    """Secrets whose values are still read, while ``key_secret`` alone seals: so it changes without a flush.
+
+    Three rounds through all gateways: the new secret here, then as ``key_secret`` with the old one here,
+    and ``ttl_s`` and ``stale_if_error_s`` later without the old one. Each costs a command more in the
+    round trip of a look-up.
     """
 
     def __post_init__(self) -> None:
@@ -111,10 +123,18 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """
         levels: Levels = (self.memory.open(parts),)
         if self.redis is not None:
-            levels = (*levels, self.redis.open(parts, derive_secret(self.key_secret, "values")))
+            levels = (*levels, self.redis.open(parts, *self._redis_secrets()))
             if self.key_secret is None:
                 _log.warning(
                     "cache.key_secret is not set: who can write to the Redis of this machine can forge "
                     "answers; make one with `openssl rand -hex 32`"
                 )
         return levels
+
+    def _redis_secrets(self) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return what seals, and what has sealed before."""
+        previous = dict.fromkeys(self.previous_key_secrets)
+        return (
+            derive_secret(self.key_secret, "values"),
+            tuple(derive_secret(each, "values") for each in previous if each != self.key_secret),
+        )

@@ -1,32 +1,51 @@
-"""How an answer is sealed for a place that may lose, mix up or falsify what it is given.
+"""How an answer is sealed for a place that may read, lose, mix up or falsify what it is given.
 
-``version byte | 32-byte tag | MessagePack body``. The tag is a keyed BLAKE3 hash over the cache key,
-the version and the body: a flipped bit, a value copied from another key, a reply that was meant for
+``version byte | seal over (size | body)``: the body is MessagePack, compressed where that pays, and
+sealed for its cache key. A flipped bit, a value copied from another key, a reply that was meant for
 somebody else and anything written by a stranger all fail the same check, before a single field is
 decoded. The body is decoded into exact types all the same: it may come from another build of Edgeway.
 """
 
 from __future__ import annotations
 
-import hmac
 import math
 from typing import Final, Literal
 
 import msgspec
-from blake3 import blake3
 
+from cache.levels.compression import SIZE_BYTES, ExpandError, compress, expand
 from cache.levels.level import Entry
+from cache.levels.seal import Seal, SealError
 from gateway.core.errors import GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Response
-from gateway.core.tensor import Tensor, check_size, check_texts
+from gateway.core.tensor import Buffer, Tensor, check_size, check_texts
 
-VERSION: Final = 1
+VERSION: Final = 2
+MOST_BYTES: Final = 64 << 20
 _HEAD: Final = bytes([VERSION])
-_TAG_BYTES: Final = 32
+_LAST_VERSION: Final = 31
+"""Versions to come are up to this one; what begins otherwise is no envelope."""
+
+Reject = Literal["version", "seal", "size", "body"]
+"""What was wrong with a value: another build's, not sealed here, too large when expanded, not what it
+should be inside."""
 
 
 class GarbageError(ValueError):
     """The bytes are no envelope for this key. Says why, for a log; never shown to a client."""
+
+    def __init__(self, message: str, reject: Reject = "body") -> None:
+        super().__init__(message)
+        self.reject: Reject = reject
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another build may have written it, which can read it: it is not ours to delete."""
+        return self.reject == "version"
+
+
+class TooLargeError(ValueError):
+    """An answer is larger than a value may be."""
 
 
 class _Output(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -54,12 +73,16 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
 
 
 class Envelope:
-    """Seals and opens entries with one ``secret`` of 32 bytes; what it opens says it was at ``level``."""
+    """Seals and opens entries with one ``secret`` of 32 bytes; what it opens says it was at ``level``.
 
-    def __init__(self, secret: bytes, level: str) -> None:
+    ``most_bytes`` bounds the body before it is compressed, and so what a value can expand to.
+    """
+
+    def __init__(self, secret: bytes, level: str, most_bytes: int = MOST_BYTES) -> None:
         self._level = level
-        self._keyed = blake3(key=secret)
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._seal = Seal(secret)
+        self._most_bytes = most_bytes
+        self._encode_into = msgspec.msgpack.Encoder().encode_into
         self._decode = msgspec.msgpack.Decoder(_Body).decode
 
     def __repr__(self) -> str:
@@ -70,10 +93,12 @@ class Envelope:
 
         Raises:
             GarbageError: the answer holds what MessagePack cannot, an integer beyond 64 bits for one.
+            TooLargeError: it is larger than a value may be.
         """
+        plain = bytearray(SIZE_BYTES)
         response, provenance = entry.response, entry.response.provenance
         try:
-            body = self._encode(
+            self._encode_into(
                 (
                     entry.soft_expiry,
                     entry.hard_expiry,
@@ -87,11 +112,15 @@ class Envelope:
                     dict(response.parameters),
                     [_packed(output) for output in response.outputs],
                     *((response.born,) if response.born else ()),
-                )
+                ),
+                plain,
+                SIZE_BYTES,
             )
         except (UnicodeEncodeError, OverflowError, TypeError) as error:
             raise GarbageError("the answer cannot be packed") from error
-        return b"".join((_HEAD, self._tag(key, body), body))
+        if len(plain) - SIZE_BYTES > self._most_bytes:
+            raise TooLargeError(f"{len(plain) - SIZE_BYTES} bytes, where {self._most_bytes} are the most")
+        return self._seal.close(key, _HEAD, compress(plain))
 
     def open(self, key: bytes, blob: bytes) -> Entry:
         """Return the entry that was sealed under ``key``.
@@ -99,23 +128,21 @@ class Envelope:
         Raises:
             GarbageError: anything at all is not as ``seal`` would have made it.
         """
-        start = len(_HEAD) + _TAG_BYTES
-        body = memoryview(blob)[start:]
-        if not blob.startswith(_HEAD) or len(blob) < start:
-            raise GarbageError("not an envelope of this version")
-        if not hmac.compare_digest(blob[len(_HEAD) : start], self._tag(key, body)):
-            raise GarbageError("the tag does not fit key and body")
+        if not blob.startswith(_HEAD):
+            is_foreign = 0 < blob[0] <= _LAST_VERSION if blob else False
+            raise GarbageError("not an envelope of this version", "version" if is_foreign else "seal")
         try:
-            return self._entry(self._decode(body))
+            return self._entry(self._decode(self._plain(key, blob)))
         except (msgspec.MsgspecError, UnicodeDecodeError, GatewayError) as error:
             raise GarbageError("the body is not what it should be") from error
 
-    def _tag(self, key: bytes, body: bytes | memoryview) -> bytes:
-        digest = self._keyed.copy()
-        # Keys are all of one length, so key and body cannot run into one another.
-        digest.update(key + _HEAD)
-        digest.update(body)
-        return digest.digest(_TAG_BYTES)
+    def _plain(self, key: bytes, blob: bytes) -> Buffer:
+        try:
+            return expand(self._seal.open(key, _HEAD, blob), self._most_bytes)
+        except SealError as error:
+            raise GarbageError(str(error), "seal") from None
+        except ExpandError as error:
+            raise GarbageError(str(error), "size") from None
 
     def _entry(self, body: _Body) -> Entry:
         if not 0 <= body.soft_expiry <= body.hard_expiry < math.inf or not (

@@ -6,6 +6,7 @@ Whatever Redis does costs hits, never an answer, and never more than ``timeout_m
   skipped without waiting until a probe succeeds;
 * full, read-only: writes are lost and counted, reads go on;
 * another type, a foreign value, a cut or altered one under our key: counted as garbage and deleted;
+* what another build has sealed under our key: a miss, and left to those who can read it;
 * a huge value: no more than ``max_value_bytes`` of it are ever read, because ``GETRANGE`` is what asks;
 * anything that none of our commands can get back, while the connection is set up too: the connection is
   closed before what it announces has cost anything;
@@ -23,19 +24,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cache import lease_commands
+from cache.bloom import RotatingBloom
 from cache.leases import Bid, LeasingLevel
-from cache.levels.envelope import Envelope, GarbageError
-from cache.levels.key_names import lease_name, value_name
+from cache.levels.envelope import Envelope, GarbageError, TooLargeError
 from cache.levels.level import Entry
-from cache.levels.pipelining import AutoPipeline, Outcome
-from cache.levels.redis_connection import RedisConnector
-from cache.levels.redis_options import RedisOptions
+from cache.levels.pipelining import Outcome
+from cache.levels.redis_routes import RedisTarget
+from cache.levels.redis_secrets import KeptUnder, kept_under
+from cache.levels.redis_shapes import routes_of
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
-from gateway.core.cache_events import CacheConnectionClosed, CacheLeased, CacheLookedUp, CacheWriteLost
+from gateway.core.cache_events import (
+    CacheConnectionClosed,
+    CacheLeased,
+    CacheLookedUp,
+    CacheSealRejected,
+    CacheWriteHeldBack,
+    CacheWriteLost,
+)
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
@@ -46,16 +57,22 @@ if TYPE_CHECKING:
     from cache.levels.redis_settings import RedisSettings
 
 WRITE_BACKLOG: Final = 4
-KEY_VERSION: Final = 1
-"""Part of every key, so that builds with different envelopes do not delete each other's entries."""
+SEEN_KEYS: Final = 1 << 19
+"""Keys of one turn of the doorkeeper, in about 1.5 MiB."""
+
 
 _log = logging.getLogger("edgeway.redis")
 _LOG_S: Final = 1.0
 _OUTCOMES: Final = ("miss", "garbage", "error", "skipped")
 
+_Look = tuple[KeptUnder, RedisTarget, asyncio.Future[Outcome] | None]
+
 
 class RedisLevel:
     """The level of the region. ``secret`` is 32 bytes, the same in all gateways that share the Redis.
+
+    ``previous``: secrets that sealed before, whose values are still read. ``gate_of`` makes the gate of each
+    node of a cluster, ``host:port``; otherwise ``gate`` is before all.
 
     Nothing is connected before the first command, so a gateway starts without its Redis.
 
@@ -74,23 +91,22 @@ class RedisLevel:
         clock: Clock,
         telemetry: Telemetry,
         name: str = L2,
+        previous: Sequence[bytes] = (),
+        gate_of: Callable[[str], Gate] | None = None,
     ) -> None:
         self.name = name
-        timeout_s = settings.timeout_ms / 1000
-        self._connector = connector = RedisConnector(
-            RedisOptions.of(settings.url),
-            timeout_s=settings.connect_timeout_ms / 1000,
-            # The end of a GETRANGE is part of it.
-            max_bulk_bytes=settings.max_value_bytes + 1,
-            clock=clock,
-            closed=lambda reason: telemetry.emit(CacheConnectionClosed(name, reason)),
+        self._timeout_s = settings.timeout_ms / 1000
+        self._routes = routes_of(
+            settings, gate, gate_of, clock, lambda reason: telemetry.emit(CacheConnectionClosed(name, reason))
         )
-        self._reads = AutoPipeline(
-            connector, gate, timeout_s=timeout_s, connections=settings.max_connections - 1
+        self._kept = kept_under(
+            (secret, *previous),
+            namespace=settings.namespace,
+            level=name,
+            most_bytes=settings.max_value_bytes,
         )
-        self._writes = AutoPipeline(connector, gate, timeout_s=timeout_s, connections=1)
-        self._envelope = Envelope(secret, self.name)
-        self._prefix = f"{settings.namespace}:{KEY_VERSION}:"
+        self.names = self._kept[0].names
+        self._seen = RotatingBloom(SEEN_KEYS, now=clock.tick, secret=secret) if settings.doorkeeper else None
         self._max_value_bytes = settings.max_value_bytes
         self._clock = clock
         self._stamps = Stamps(clock)
@@ -104,19 +120,16 @@ class RedisLevel:
 
     def __repr__(self) -> str:
         return (
-            f"<RedisLevel {self._prefix} reads {self._reads}, writes {self._writes},"
+            f"<RedisLevel {self.names} {self._routes},"
             f" {self._backlog_bytes} bytes to write, {self._writes_lost} writes lost>"
         )
 
     async def get(self, key: bytes) -> Entry | None:
         """Return the entry under ``key`` within ``timeout_ms``; a caller who leaves harms nobody."""
-        pending = self._read(key)
-        found = "skipped" if pending is None else self._judge(key, await pending)
+        found = await self._find(key, self._look(key))
         self._is_well = isinstance(found, Entry) or found not in {"error", "skipped"}
         if isinstance(found, Entry):
             return found
-        if found == "garbage":
-            await self.delete(key)
         self._emit(self._events[found])
         return None
 
@@ -125,24 +138,24 @@ class RedisLevel:
         sealed = self._seal(key, entry)
         if sealed is not None:
             blob, lifetime_ms = sealed
-            self._write(len(blob), Kind.STATUS, "SET", self._name(key), blob, "PX", lifetime_ms)
+            name = self.names.of(key)
+            self._write(name, len(blob), Kind.STATUS, "SET", name, blob, "PX", lifetime_ms)
 
     async def bid(self, key: bytes, token: bytes, lease_ms: int) -> Bid | None:
         """Ask for the lease of ``key`` and look it up once more, in this order and in one round trip."""
         if not self._is_well:
             return None
-        asked = self._reads.submit(
-            Kind.INTEGER, *lease_commands.take(lease_name(self._prefix, key), token, lease_ms)
-        )
+        lease = self.names.lease(key)
+        asked = self._routes.target(lease).read(Kind.INTEGER, *lease_commands.take(lease, token, lease_ms))
         if asked is None:
             return None
-        read = self._read(key)
+        looks = self._look(key)
         left_ms = await asked
         if not isinstance(left_ms, int):
             if isinstance(left_ms, BaseException):
                 self._log_once(left_ms)
             return None
-        found = None if read is None else self._judge(key, await read)
+        found = await self._find(key, looks)
         return Bid(left_ms, found if isinstance(found, Entry) else None)
 
     async def fill(self, key: bytes, entry: Entry, token: bytes) -> bool:
@@ -151,24 +164,30 @@ class RedisLevel:
         if sealed is None:
             return False
         blob, lifetime_ms = sealed
-        lease = lease_name(self._prefix, key)
-        command = lease_commands.fill(lease, token, self._name(key), blob, lifetime_ms)
-        return self._write(len(blob), Kind.INTEGER, *command)
+        lease = self.names.lease(key)
+        command = lease_commands.fill(lease, token, self.names.of(key), blob, lifetime_ms)
+        return self._write(lease, len(blob), Kind.INTEGER, *command)
 
     async def release(self, key: bytes, token: bytes, *, is_abandoned: bool) -> None:
         """Send off that the lease of ``token`` is given back."""
-        lease = lease_name(self._prefix, key)
-        self._write(0, Kind.INTEGER, *lease_commands.release(lease, token, is_abandoned=is_abandoned))
+        lease = self.names.lease(key)
+        self._write(lease, 0, Kind.INTEGER, *lease_commands.release(lease, token, is_abandoned=is_abandoned))
 
     def _seal(self, key: bytes, entry: Entry) -> tuple[bytes, int] | None:
         """Return ``entry`` as it is written, and for how many milliseconds; None: it is not."""
         lifetime_ms = math.ceil((entry.hard_expiry - self._clock.steady()) * 1000)
         if lifetime_ms <= 0:
             return None
+        if self._seen is not None and not self._seen.add(key):
+            self._emit(CacheWriteHeldBack(self.name))
+            return None
         try:
-            blob = self._envelope.seal(key, self._stamps.outward(entry))
+            blob = self._kept[0].envelope.seal(key, self._stamps.outward(entry))
         except GarbageError:
             self._lose("unfit")
+            return None
+        except TooLargeError:
+            self._lose("too_large")
             return None
         if len(blob) > self._max_value_bytes:
             self._lose("too_large")
@@ -178,7 +197,9 @@ class RedisLevel:
     async def delete(self, key: bytes) -> None:
         """Send the deletion of ``key`` off."""
         # UNLINK frees a huge foreign value without stopping the server.
-        self._write(0, Kind.INTEGER, "UNLINK", self._name(key))
+        for kept in self._kept:
+            name = kept.names.of(key)
+            self._write(name, 0, Kind.INTEGER, "UNLINK", name)
 
     @property
     def backlog_bytes(self) -> int:
@@ -187,22 +208,62 @@ class RedisLevel:
 
     async def flush(self) -> None:
         """Wait until every look-up and write sent so far has its reply, or has run out of time."""
-        await self._reads.join()
-        await self._writes.join()
+        await self._routes.join()
 
     async def aclose(self) -> None:
         """Finish what was written, within ``timeout_ms`` for each pipeline, and close all connections."""
-        await self._writes.aclose()
-        await self._reads.aclose()
+        await self._routes.aclose()
 
-    def _name(self, key: bytes) -> str:
-        return value_name(self._prefix, key)
+    def _look(self, key: bytes) -> list[_Look]:
+        """Send the look-ups off, one for each secret, in one pipeline."""
+        looks: list[_Look] = []
+        for kept in self._kept:
+            name = kept.names.of(key)
+            target = self._routes.target(name)
+            # The end of the range is part of it, so a value one byte too long shows.
+            reply = target.read(Kind.BULK, "GETRANGE", name, 0, self._max_value_bytes)
+            looks.append((kept, target, reply))
+        return looks
 
-    def _read(self, key: bytes) -> asyncio.Future[Outcome] | None:
-        # The end of the range is part of it, so a value one byte too long shows.
-        return self._reads.submit(Kind.BULK, "GETRANGE", self._name(key), 0, self._max_value_bytes)
+    async def _find(self, key: bytes, looks: list[_Look]) -> Entry | str:
+        """Return the first entry that was found, or the word for why there is none."""
+        outcome = "skipped"
+        for kept, target, reply in looks:
+            name = kept.names.of(key)
+            if reply is None:
+                self._routes.onward(None, target, 0)
+                continue
+            reply_or_error = await reply
+            if isinstance(reply_or_error, BaseException):
+                reply_or_error = await self._follow(reply_or_error, target, name)
+            found = self._judge(key, kept.envelope, reply_or_error)
+            if isinstance(found, Entry):
+                return found
+            outcome = found
+            if found == "garbage":
+                self._write(name, 0, Kind.INTEGER, "UNLINK", name)
+        return outcome
 
-    def _judge(self, key: bytes, outcome: Outcome) -> Entry | str:
+    async def _follow(self, error: BaseException, target: RedisTarget, name: str) -> Outcome:
+        """Return what the node says that ``error`` of another names, within the time of one more look-up."""
+        outcome: Outcome = error
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
+                for _ in range(self._routes.most_hops):
+                    onward = (
+                        self._routes.onward(outcome, target, target.node.connector.epoch)
+                        if isinstance(outcome, BaseException)
+                        else None
+                    )
+                    if onward is None:
+                        break
+                    reply = onward.read(Kind.BULK, "GETRANGE", name, 0, self._max_value_bytes)
+                    if reply is None:
+                        break
+                    outcome, target = await reply, onward
+        return outcome
+
+    def _judge(self, key: bytes, envelope: Envelope, outcome: Outcome) -> Entry | str:
         """Return the entry in ``outcome``, or the word for why there is none."""
         if isinstance(outcome, BaseException):
             self._log_once(outcome)
@@ -213,24 +274,28 @@ class RedisLevel:
         if isinstance(outcome, int) or len(outcome) > self._max_value_bytes:
             return "garbage"
         try:
-            return self._stamps.inward(self._envelope.open(key, outcome))
-        except GarbageError:
-            return "garbage"
+            return self._stamps.inward(envelope.open(key, outcome))
+        except GarbageError as error:
+            self._emit(CacheSealRejected(self.name, error.reject))
+            return "miss" if error.is_foreign else "garbage"
 
-    def _write(self, size: int, kind: Kind, *command: Word) -> bool:
+    def _write(self, name: str, size: int, kind: Kind, *command: Word) -> bool:
         if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:
             self._lose("backlog")
             return False
-        self._send(size, kind, command, is_second=False)
+        self._send(self._routes.target(name), size, kind, command, hops=0)
         return True
 
-    def _send(self, size: int, kind: Kind, command: tuple[Word, ...], *, is_second: bool) -> None:
-        pending = self._writes.submit(kind, *command)
+    def _send(
+        self, target: RedisTarget, size: int, kind: Kind, command: tuple[Word, ...], *, hops: int
+    ) -> None:
+        pending = target.write(kind, *command)
         if pending is None:
+            self._routes.onward(None, target, 0)
             self._lose("skipped")
             return
         self._backlog_bytes += size
-        epoch = self._connector.epoch
+        epoch = target.node.connector.epoch
 
         def written(outcome: asyncio.Future[Outcome]) -> None:
             self._backlog_bytes -= size
@@ -239,12 +304,11 @@ class RedisLevel:
                 if size and error == lease_commands.REFUSED:
                     self._emit(CacheLeased(self.name, "late"))
                 return
-            self._log_once(error)
-            # The connections are made anew, at most once a second: this write can be on the new one.
-            is_renewed = isinstance(error, ReplyError) and error.code == "READONLY"
-            if is_renewed and self._connector.epoch != epoch and not is_second:
-                self._send(size, kind, command, is_second=True)
+            onward = self._routes.onward(error, target, epoch) if hops < self._routes.most_hops else None
+            if onward is not None:
+                self._send(onward, size, kind, command, hops=hops + 1)
             else:
+                self._log_once(error)
                 self._lose("error")
 
         pending.add_done_callback(written)

@@ -7,7 +7,7 @@ anybody's. It is not this module's to wait for slow replies; who runs an exchang
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, cast
 
 from cache.levels.redis_options import RedisOptions
@@ -160,7 +160,8 @@ class _SetUp:
 class RedisConnector:
     """Makes connections to one Redis, each within ``timeout_s``: name, TCP, TLS, AUTH and SELECT together.
 
-    ``closed`` hears one word for every connection that ended otherwise than by ``aclose``.
+    ``closed`` hears one word for every connection that ended otherwise than by ``aclose``. ``find``, where
+    the address changes, returns the options to use, within the same time.
     """
 
     def __init__(
@@ -171,9 +172,11 @@ class RedisConnector:
         max_bulk_bytes: int,
         clock: Clock,
         closed: Callable[[str], None] = lambda _reason: None,
+        find: Callable[[], Awaitable[RedisOptions]] | None = None,
     ) -> None:
         self.closed = closed
         self._options = options
+        self._find = find
         self._timeout_s = timeout_s
         self._max_bulk_bytes = max_bulk_bytes
         self._clock = clock
@@ -210,26 +213,35 @@ class RedisConnector:
         connection = RedisConnection(self._max_bulk_bytes, self.epoch)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._open(connection)
-                await self._set_up(connection)
+                options = await self._find() if self._find else self._options
+                await _open(connection, options)
+                await _set_up(connection, options)
         except BaseException:
             connection.abort(ConnectionAbortedError("the connection was not set up"))
             await connection.closed
             raise
         return connection
 
-    async def _open(self, connection: RedisConnection) -> None:
-        loop, options = asyncio.get_running_loop(), self._options
-        if options.path:
-            await loop.create_unix_connection(lambda: connection, options.path)
-        else:
-            await loop.create_connection(lambda: connection, options.host, options.port, ssl=options.tls)
 
-    async def _set_up(self, connection: RedisConnection) -> None:
-        commands = _commands(self._options)
-        set_up = _SetUp(commands)
-        connection.run(b"".join(pack(*command) for command in commands), set_up)
-        await set_up.done
+async def _open(connection: RedisConnection, options: RedisOptions) -> None:
+    loop = asyncio.get_running_loop()
+    if options.path:
+        await loop.create_unix_connection(lambda: connection, options.path)
+        return
+    await loop.create_connection(
+        lambda: connection,
+        options.host,
+        options.port,
+        ssl=options.tls,
+        server_hostname=(options.server_name or None) if options.tls else None,
+    )
+
+
+async def _set_up(connection: RedisConnection, options: RedisOptions) -> None:
+    commands = _commands(options)
+    set_up = _SetUp(commands)
+    connection.run(b"".join(pack(*command) for command in commands), set_up)
+    await set_up.done
 
 
 def _commands(options: RedisOptions) -> list[tuple[Word, ...]]:

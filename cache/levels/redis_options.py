@@ -13,7 +13,7 @@ from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocket
 
 from cache.levels.level import LevelError
 
-_OF_POOLS: Final = frozenset({"max_connections", "timeout", "connection_class"})
+_OF_POOLS: Final = frozenset({"max_connections", "timeout", "connection_class", "ssl_server_name"})
 _PORT: Final = 6379
 
 
@@ -29,6 +29,8 @@ class RedisOptions:
     password: str = field(repr=False)
     client_name: str
     tls: ssl.SSLContext | None
+    server_name: str = ""
+    """The name that the server's certificate has to have, where that is not the host's."""
 
     @classmethod
     def of(cls, url: str) -> RedisOptions:
@@ -67,4 +69,5 @@ class RedisOptions:
             password=str(chosen.get("password", "")),
             client_name=str(chosen.get("client_name", "")),
             tls=like.ssl_context.get() if isinstance(like, SSLConnection) else None,
+            server_name=str(chosen.get("ssl_server_name", "")),
         )

@@ -1,10 +1,10 @@
 """Replies of Redis, read within bounds: a server that lies costs its connection and nothing else.
 
-Of the Redis protocol (RESP2) this reads the four kinds that our commands can get back, each only where it
-is expected: a status line, an error line, an integer, and a bulk string of a bounded length. An array, a
-map or a push is refused at its first line, before its announced length has cost anything; so is a line
-without an end, and a reply that nobody has asked for. What is held is never more than one reply of the
-largest size and what came in the same read.
+Of the Redis protocol (RESP2) this reads the kinds that our commands can get back, each only where it is
+expected: a status line, an error line, an integer, and a bulk string of a bounded length. An array that
+was not asked for, a map or a push is refused at its first line, before its announced length has cost
+anything; so is a line without an end, and a reply that nobody has asked for. What is held is never more
+than one reply of the largest size and what came in the same read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ Word = bytes | str | int
 
 
 class Kind(enum.IntEnum):
-    """The kind of reply that a command gets if it gets no error, as the first byte of the reply."""
+    """The kind of reply that a command gets if it gets no error, as the first byte of the reply.
+
+    Of an array, which only questions about where Redis is ask for, the reply is the number of its elements,
+    or None; they are replies of their own.
+    """
 
     STATUS = ord("+")
     INTEGER = ord(":")
     BULK = ord("$")
+    ARRAY = ord("*")
 
 
 class Incomplete(enum.Enum):
@@ -99,6 +104,8 @@ class ReplyReader:
         if kind is Kind.STATUS:
             return line[1:]
         number = _integer(line[1:])
+        if kind is Kind.ARRAY:
+            return None if number == _ABSENT else number
         return number if kind is Kind.INTEGER else self._begin_bulk(number)
 
     def _line(self) -> bytes | None:

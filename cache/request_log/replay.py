@@ -29,7 +29,7 @@ POLICIES: Final[dict[str, Callable[[int], SimulatedCache]]] = {
 _SCALE: Final = 1 << 64
 
 
-class Outcome(Struct, frozen=True):
+class SimulatedRatio(Struct, frozen=True):
     """The hit ratio that one policy has in one size."""
 
     policy: str
@@ -90,11 +90,11 @@ class Replay:
                 run.cache.put(key, size, expiry)
         return ""
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[SimulatedRatio]:
         """Return what came out, by size and policy, in the order given; nothing before the first look-up."""
         if not self.lookups:
             return []
-        return [Outcome(run.policy, run.max_bytes, run.hits / self.lookups) for run in self._runs]
+        return [SimulatedRatio(run.policy, run.max_bytes, run.hits / self.lookups) for run in self._runs]
 
     def _begin(self, sample: float) -> None:
         self.sample = sample

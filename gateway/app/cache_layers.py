@@ -196,7 +196,8 @@ def _hasher(
     tags: tuple[str, ...],
 ) -> RequestHasher:
     return RequestHasher(
-        derive_secret(settings.key_secret, "keys"),
+        # Not of key_secret: that changes, and a request keeps its key. Redis sees a keyed hash of it.
+        derive_secret(None, "keys"),
         identity="+".join(artefacts),
         instruction_set=cache.instruction_set,
         per_tenant=settings.scope == "tenant",

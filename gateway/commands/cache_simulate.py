@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from cache.request_log.lines import read_lines
-from cache.request_log.replay import POLICIES, Outcome, Replay
+from cache.request_log.replay import POLICIES, Replay, SimulatedRatio
 from gateway.commands.arguments import add_command
 from gateway.commands.cache_simulate_page import page
 from gateway.commands.cache_stats import percent
@@ -211,7 +211,7 @@ def summary(replay: Replay) -> list[str]:
     return said
 
 
-def lines(replay: Replay, outcomes: Sequence[Outcome]) -> list[str]:
+def lines(replay: Replay, outcomes: Sequence[SimulatedRatio]) -> list[str]:
     """Return the table for a terminal: a bar for each size and policy."""
     best = {outcome.max_bytes: 0.0 for outcome in outcomes}
     for outcome in outcomes:
@@ -229,6 +229,6 @@ def lines(replay: Replay, outcomes: Sequence[Outcome]) -> list[str]:
     return shown
 
 
-def width_of(outcomes: Sequence[Outcome], max_bytes: int) -> int:
+def width_of(outcomes: Sequence[SimulatedRatio], max_bytes: int) -> int:
     """Return how many policies were replayed in this size."""
     return sum(outcome.max_bytes == max_bytes for outcome in outcomes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from cache.request_log.replay import Outcome
+from cache.request_log.replay import SimulatedRatio
 from gateway.commands.cache_stats import percent, size
 
 _WIDTH: Final = 720
@@ -37,7 +37,7 @@ th:first-child { text-align: left; } .best { font-weight: 700; }
 """
 
 
-def page(summary: Sequence[str], outcomes: Sequence[Outcome]) -> str:
+def page(summary: Sequence[str], outcomes: Sequence[SimulatedRatio]) -> str:
     """Return the page; ``outcomes`` has every policy in every size."""
     sizes = sorted({outcome.max_bytes for outcome in outcomes})
     policies = list(dict.fromkeys(outcome.policy for outcome in outcomes))

@@ -9,15 +9,16 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
-
-import aiohttp
 
 from gateway.commands.arguments import add_command
 from gateway.commands.warm_log import RecordedRequest, read_lines
 from gateway.commands.warm_run import FAILED, FILLED, HIT, STALE, UNCERTIFIED, Progress, Sent, WarmRun
 from gateway.wire.headers import AUTHORIZATION, CERTIFIED, INFERENCE_HEADER_LENGTH, PROVENANCE, TENANT
+
+if TYPE_CHECKING:
+    import aiohttp
 
 KEYS_VARIABLE: Final = "EDGEWAY_TENANT_KEY"
 _DEFAULT: Final = "http://127.0.0.1:8000"
@@ -117,6 +118,9 @@ async def _send_all(options: argparse.Namespace, first: int) -> Progress:
             print(summary(progress), file=sys.stderr, flush=True)
             _note(place, progress.done)
 
+    # Commands that check files need no HTTP.
+    import aiohttp  # noqa: PLC0415
+
     with options.log.open("rb") as file:
         connector = aiohttp.TCPConnector(limit=options.concurrency)
         timeout = aiohttp.ClientTimeout(total=_LIMIT_S)
@@ -143,6 +147,8 @@ class Sender:
 
     async def __call__(self, recorded: RecordedRequest) -> Sent:
         """Send one and say what became of it."""
+        from aiohttp import ClientError  # noqa: PLC0415
+
         headers = {name: value for name, value in recorded.headers.items() if name.lower() not in _OWN}
         headers["content-type"] = "application/json"
         if recorded.tenant:
@@ -156,7 +162,7 @@ class Sender:
                 body = await answer.read()
         except ValueError as error:
             return Sent(FAILED, f"it cannot be sent: {error}")
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (ClientError, OSError, TimeoutError) as error:
             return Sent(FAILED, f"no answer from {self._url}: {str(error) or type(error).__name__}", True)
         if answer.status == 200:
             return Sent(_outcome(answer.headers.get(PROVENANCE, ""), answer.headers.get(CERTIFIED, "")))

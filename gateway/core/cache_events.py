@@ -37,6 +37,23 @@ class CacheLogLinesLost(msgspec.Struct, frozen=True):
     lines: int
 
 
+class CacheSealRejected(msgspec.Struct, frozen=True):
+    """A value of a shared level was not believed.
+
+    ``reason``: version (another build's), seal (not sealed here or not for this key, or altered), size (it
+    would expand to more than may be), or body (not what it should be inside).
+    """
+
+    level: str
+    reason: str
+
+
+class CacheWriteHeldBack(msgspec.Struct, frozen=True):
+    """An answer was not written to a shared level, for its key was seen for the first time."""
+
+    level: str
+
+
 class FlightShared(msgspec.Struct, frozen=True):
     """A miss waited for an equal request already under way."""
 
@@ -110,4 +127,7 @@ CacheEvent = (
     | CacheLeased
     | CacheVerified
     | FeaturesComputed
+    | CacheSealRejected
+    | CacheWriteHeldBack
+    | FlightShared
 )

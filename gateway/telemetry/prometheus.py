@@ -22,6 +22,7 @@ from gateway.telemetry.feature_metrics import FeatureMetrics
 from gateway.telemetry.invalidations import invalidation_handlers
 from gateway.telemetry.lease_metrics import LeaseMetrics
 from gateway.telemetry.members import MemberRow, Members
+from gateway.telemetry.redis_metrics import RedisMetrics
 from gateway.telemetry.request_log_metrics import RequestLogMetrics
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
@@ -45,8 +46,9 @@ class Prometheus:
         self._requests = requests
         self._model = requests.label
         self.caches = CacheMetrics(requests.label)
-        leases, verifications, log = LeaseMetrics(), VerificationMetrics(), RequestLogMetrics()
-        for collector in (self.caches, leases, verifications, log):
+        leases, verifications = LeaseMetrics(), VerificationMetrics()
+        redis, log = RedisMetrics(), RequestLogMetrics()
+        for collector in (self.caches, leases, verifications, redis, log):
             self._registry.register(collector)
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
@@ -54,6 +56,7 @@ class Prometheus:
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()
             | dict(FeatureMetrics(self._registry.register).handlers())
+            | redis.handlers()
             | self.caches.handlers()
             | {
                 cache_events.CacheLookedUp: requests.looked_up,

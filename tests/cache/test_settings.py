@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -12,6 +14,9 @@ from cache.settings import CacheSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import OpenGate
 from gateway.core.telemetry import Silence
+from tests.cache.build import entry
+from tests.fakes.redis_server import RedisServer
+from tests.fakes.telemetry import RecordingTelemetry
 
 
 def test_defaults_are_those_of_the_documentation() -> None:
@@ -137,3 +142,32 @@ def test_levels_without_a_secret_say_so(
     settings.open_levels(LevelParts(lambda _name, _settings: OpenGate(), LoopClock(), Silence()))
 
     assert sum("key_secret is not set" in record.getMessage() for record in caplog.records) == warnings
+
+
+@pytest.mark.redis
+async def test_values_are_found_after_the_secret_has_changed(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """Under the settings of all three rounds; a secret that stands twice is looked for once."""
+    redis = RedisSettings(url=shared_redis.url, timeout_ms=1000)
+    old, new = "ab" * 16, "cd" * 16
+    parts = LevelParts(lambda _name, _settings: OpenGate(), LoopClock(), telemetry)
+    settings = [
+        CacheSettings(redis=redis, key_secret=old, previous_key_secrets=(new, old)),
+        CacheSettings(redis=redis, key_secret=new, previous_key_secrets=(old,)),
+        CacheSettings(redis=redis, key_secret=new),
+    ]
+    levels = [each.open_levels(parts)[1] for each in settings]
+    await levels[0].put(bytes(32), entry(now=time.time()))
+    await levels[0].aclose()
+
+    assert await levels[1].get(bytes(32)) is not None
+    assert await levels[2].get(bytes(32)) is None
+    for level in levels[1:]:
+        await level.aclose()
+
+
+@pytest.mark.parametrize("secrets", [["not hex"], ["abcd"], ["ab" * 16] * 4])
+def test_previous_secrets_are_secrets_and_few(secrets: list[str]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"previous_key_secrets": secrets}, CacheSettings)

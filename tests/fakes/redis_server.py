@@ -49,6 +49,7 @@ class RedisServer:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._arguments = arguments
+        self.program_arguments: tuple[str, ...] = ()
         self._directory = tempfile.mkdtemp(prefix="edgeway-redis-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -58,6 +59,7 @@ class RedisServer:
         assert program, "redis-server is missing: `make test` installs it"
         command = [
             program,
+            *self.program_arguments,
             "--port",
             str(self.port),
             "--bind",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import lz4.block
 import msgspec
 import pytest
-from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cache.levels.envelope import Envelope, GarbageError
+from cache.levels.envelope import Envelope, GarbageError, TooLargeError
 from cache.levels.level import Entry
+from cache.levels.seal import Seal
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
 from tests.cache.build import SECRET, entry
@@ -28,9 +29,12 @@ BODY = [10.0, 20.0, 0.5, "digits", "1", "edge", True, "eu", "sha", {}, [["p", "U
 
 def sealed(body: Any, key: bytes = KEY) -> bytes:
     """An envelope with a right tag around any body, as another build of Edgeway could have made it."""
-    packed = msgspec.msgpack.encode(body)
-    tag = blake3(key + b"\x01" + packed, key=SECRET).digest()
-    return b"\x01" + tag + packed
+    return sealed_bytes(msgspec.msgpack.encode(body), key)
+
+
+def sealed_bytes(packed: bytes, key: bytes = KEY, size: int = 0) -> bytes:
+    """The same around the bytes of a body, which says that it expands to ``size``."""
+    return Seal(SECRET).close(key, b"\x02", size.to_bytes(4, "little") + packed)
 
 
 def changed(place: int, value: object) -> list[object]:
@@ -97,7 +101,7 @@ def test_a_cut_envelope_is_garbage(length: int) -> None:
 @given(st.binary(max_size=200))
 def test_noise_is_garbage(noise: bytes) -> None:
     """Bytes from anywhere are garbage, with or without our version byte in front."""
-    for blob in (noise, b"\x01" + noise):
+    for blob in (noise, b"\x01" + noise, b"\x02" + noise):
         with pytest.raises(GarbageError):
             ENVELOPE.open(KEY, blob)
 
@@ -106,9 +110,9 @@ def test_a_value_of_another_key_is_garbage() -> None:
     """An envelope copied under another key, or read by a stranger's secret, does not open."""
     blob = ENVELOPE.seal(KEY, entry())
 
-    with pytest.raises(GarbageError, match="tag"):
+    with pytest.raises(GarbageError, match="seal"):
         ENVELOPE.open(OTHER_KEY, blob)
-    with pytest.raises(GarbageError, match="tag"):
+    with pytest.raises(GarbageError, match="seal"):
         Envelope(bytes(32), "l2").open(KEY, blob)
 
 
@@ -168,10 +172,9 @@ def test_a_body_not_exactly_right_is_garbage(body: object) -> None:
 def test_text_that_is_no_utf8_is_garbage() -> None:
     """A body whose text is not UTF-8 is garbage."""
     packed = msgspec.msgpack.encode(BODY).replace(b"digits", b"\xff\xffgits")
-    tag = blake3(KEY + b"\x01" + packed, key=SECRET).digest()
 
     with pytest.raises(GarbageError):
-        ENVELOPE.open(KEY, b"\x01" + tag + packed)
+        ENVELOPE.open(KEY, sealed_bytes(packed))
 
 
 @pytest.mark.parametrize("value", [2**70, "\ud800", object()], ids=["integer", "surrogate", "object"])
@@ -185,4 +188,79 @@ def test_what_cannot_be_packed_is_not_sealed(value: Any) -> None:
 
 def test_repr_tells_version_and_level_but_no_secret() -> None:
     """The repr is safe to log."""
-    assert repr(ENVELOPE) == "<Envelope version 1, l2>"
+    assert repr(ENVELOPE) == "<Envelope version 2, l2>"
+
+
+def test_nothing_in_it_is_readable() -> None:
+    """Neither names nor texts nor numbers can be found in a value, and no two values are alike."""
+    answered = Response(
+        "secret-model",
+        "7",
+        (Tensor("label", "BYTES", (1,), b"\x07\0\0\0illness"),),
+        Provenance("edge", region="eu"),
+    )
+    one, two = (ENVELOPE.seal(KEY, entry(answered)) for _ in range(2))
+
+    for word in (b"secret-model", b"label", b"illness", b"edge", b"BYTES"):
+        assert word not in one
+    assert one != two
+    assert ENVELOPE.open(KEY, one) == ENVELOPE.open(KEY, two)
+
+
+@pytest.mark.parametrize("version", [1, 3, 31])
+def test_another_builds_value_is_told_from_noise(version: int) -> None:
+    """It is not ours to delete: gateways of two builds may share a Redis."""
+    blob = bytes([version]) + ENVELOPE.seal(KEY, entry())[1:]
+
+    with pytest.raises(GarbageError) as caught:
+        ENVELOPE.open(KEY, blob)
+    assert (caught.value.reject, caught.value.is_foreign) == ("version", True)
+
+
+@pytest.mark.parametrize(
+    ("blob", "reject"),
+    [
+        (b"", "seal"),
+        (b"\x00" * 99, "seal"),
+        (b"\x02" * 99, "seal"),
+        (b"\x20" * 99, "seal"),
+        (b"\x02", "seal"),
+        (sealed(["digits"]), "body"),
+        (sealed_bytes(b"no lz4", size=2000), "size"),
+        (sealed_bytes(lz4.block.compress(bytes(100), store_size=False), size=101), "size"),
+        (sealed_bytes(lz4.block.compress(bytes(100), store_size=False), size=99), "size"),
+        (sealed_bytes(b"", size=2**32 - 1), "size"),
+    ],
+    ids=["empty", "zeros", "twos", "blanks", "short", "body", "no lz4", "fewer", "more", "huge"],
+)
+def test_what_was_wrong_has_a_word(blob: bytes, reject: str) -> None:
+    with pytest.raises(GarbageError) as caught:
+        ENVELOPE.open(KEY, blob)
+    assert caught.value.reject == reject
+    assert not caught.value.is_foreign
+
+
+def large(data: bytes) -> Entry:
+    return entry(Response("m", "1", (Tensor("p", "UINT8", (len(data),), data),), Provenance("edge")))
+
+
+def test_what_shrinks_is_kept_small() -> None:
+    held = large(bytes(500_000))
+    blob = ENVELOPE.seal(KEY, held)
+
+    assert len(blob) < 5000
+    assert ENVELOPE.open(KEY, blob) == held.at("l2")
+
+
+def test_a_bomb_allocates_no_more_than_a_value_may_have() -> None:
+    """Who has the secret can write small values that expand: not beyond the limit of whoever reads."""
+    blob = Envelope(SECRET, "l2").seal(KEY, large(bytes(2_000_000)))
+
+    with pytest.raises(GarbageError, match="are the most") as caught:
+        Envelope(SECRET, "l2", most_bytes=100_000).open(KEY, blob)
+    assert caught.value.reject == "size"
+
+
+def test_the_limit_holds_before_compression() -> None:
+    with pytest.raises(TooLargeError, match="100000 are the most"):
+        Envelope(SECRET, "l2", most_bytes=100_000).seal(KEY, large(bytes(200_000)))

@@ -7,6 +7,7 @@ import random
 import resource
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,14 @@ from redis.asyncio import Redis
 from cache.levels.envelope import Envelope
 from cache.levels.level import LevelError
 from cache.levels.redis import WRITE_BACKLOG, RedisLevel
+from cache.levels.redis_names import RedisNames
 from cache.levels.redis_settings import RedisSettings
-from gateway.core.cache_events import CacheConnectionClosed, CacheWriteLost
+from gateway.core.cache_events import (
+    CacheConnectionClosed,
+    CacheSealRejected,
+    CacheWriteHeldBack,
+    CacheWriteLost,
+)
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response
@@ -44,7 +51,7 @@ HANG_S = 60
 
 
 def name(key: bytes = KEY) -> str:
-    return f"edgeway:1:{key.hex()}"
+    return RedisNames("edgeway", SECRET).of(key)
 
 
 def level_of(
@@ -52,6 +59,7 @@ def level_of(
     telemetry: RecordingTelemetry,
     gate: Gate | None = None,
     secret: bytes = SECRET,
+    previous: tuple[bytes, ...] = (),
     **settings: Any,
 ) -> RedisLevel:
     settings = {"timeout_ms": UNHURRIED_MS, **settings}
@@ -61,6 +69,7 @@ def level_of(
         gate=gate or OpenGate(),
         clock=LoopClock(),
         telemetry=telemetry,
+        previous=previous,
     )
 
 
@@ -155,7 +164,7 @@ async def test_delete_removes_it(level: RedisLevel, raw: Redis) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"garbage", b"\x01", b"\x01" + bytes(100), b"\xff" * 5000, b"\x01" * (1 << 20), b"x" * (5 << 20)],
+    [b"garbage", b"\x02", b"\x02" + bytes(100), b"\xff" * 5000, b"\x02" * (1 << 20), b"x" * (5 << 20)],
     ids=["noise", "version only", "zeros", "ones", "at the size limit", "huge"],
 )
 async def test_garbage_is_a_miss_counted_and_deleted(
@@ -169,6 +178,111 @@ async def test_garbage_is_a_miss_counted_and_deleted(
     await level.flush()
     assert await level.get(KEY) is None
     assert looked_up(telemetry) == ["l2 garbage", "l2 miss"]
+
+
+@pytest.mark.parametrize("version", [1, 3])
+async def test_a_value_of_another_build_is_a_miss_and_stays(
+    level: RedisLevel, raw: Redis, telemetry: RecordingTelemetry, version: int
+) -> None:
+    """Old and new gateways may share a Redis: neither deletes what the other can read."""
+    await raw.set(name(), bytes([version]) * 200)
+
+    assert await level.get(KEY) is None
+
+    await level.flush()
+    assert looked_up(telemetry) == ["l2 miss"]
+    assert telemetry.of(CacheSealRejected) == [CacheSealRejected("l2", "version")]
+    assert await raw.exists(name())
+    await level.put(KEY, fresh())
+    await level.flush()
+    assert await level.get(KEY) is not None, "what we write takes its place"
+
+
+async def test_nothing_readable_is_in_redis(level: RedisLevel, raw: Redis) -> None:
+    await level.put(KEY, entry(Response("secret-model", "1", (), Provenance("edge")), now=time.time()))
+    await level.flush()
+
+    [stored] = await raw.keys()
+    value = await raw.get(stored)
+    assert KEY.hex().encode() not in stored
+    assert b"secret-model" not in value and b"edge" not in value
+
+
+async def test_a_secret_changes_without_a_flush(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """Three rounds: the next secret is read, then it seals and the old is read, then the old is gone."""
+    new = b"n" * 32
+    before = level_of(shared_redis, telemetry, previous=(new,))
+    after = level_of(shared_redis, telemetry, secret=new, previous=(SECRET,))
+    last = level_of(shared_redis, telemetry, secret=new)
+    ours, theirs = fresh(1.0), fresh(2.0)
+    await before.put(KEY, ours)
+    await after.put(OTHER, theirs)
+    await before.flush()
+    await after.flush()
+
+    for level in (before, after):
+        assert await level.get(KEY) == ours.at("l2")
+        assert await level.get(OTHER) == theirs.at("l2")
+    assert await last.get(KEY) is None
+    assert await last.get(OTHER) == theirs.at("l2")
+    assert looked_up(telemetry) == ["l2 miss"]
+
+    await after.delete(KEY)
+    await after.flush()
+    assert await before.get(KEY) is None, "a deletion takes what any secret has sealed"
+    for level in (before, after, last):
+        await level.aclose()
+
+
+async def test_secrets_cost_commands_and_no_round_trips(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    gate = RecordingGate()
+    level = level_of(shared_redis, telemetry, gate, previous=(b"a" * 32, b"b" * 32))
+
+    assert await level.get(KEY) is None
+
+    assert gate.verdicts == ["succeeded"]
+    assert looked_up(telemetry) == ["l2 miss"]
+    await level.aclose()
+
+
+async def test_a_doorkeeper_writes_at_the_second_sight(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """What is made once costs Redis nothing, and is counted."""
+    level = level_of(shared_redis, telemetry, doorkeeper=True)
+    for key in (KEY, OTHER, KEY):
+        await level.put(key, fresh())
+    await level.flush()
+
+    assert await raw.exists(name(KEY))
+    assert not await raw.exists(name(OTHER))
+    assert telemetry.of(CacheWriteHeldBack) == [CacheWriteHeldBack("l2")] * 2
+    await level.aclose()
+
+
+async def test_the_documented_acl_suffices(redis: RedisServer, telemetry: RecordingTelemetry) -> None:
+    """The line of docs/operating.md, as it stands there."""
+    page = Path(__file__).parents[3].joinpath("docs/operating.md").read_text()
+    line = page.partition("`ACL SETUSER ")[2].partition("`")[0].replace("\\|", "|")
+    async with Redis.from_url(redis.url) as raw:
+        await raw.execute_command("ACL", "SETUSER", *line.split())
+    settings = RedisSettings(
+        url=redis.url.replace("//", "//edgeway:PASSWORD@") + "?client_name=edge", timeout_ms=UNHURRIED_MS
+    )
+    level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+    await level.put(KEY, fresh())
+    await level.flush()
+    assert await level.get(KEY) is not None
+    await level.delete(KEY)
+    await level.flush()
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 miss"]
+    assert telemetry.of(CacheWriteLost) == []
+    await level.aclose()
 
 
 async def test_a_huge_value_is_not_read(level: RedisLevel, raw: Redis) -> None:
@@ -225,15 +339,25 @@ async def test_truncated_flipped_and_copied_values_are_garbage(
 
 
 async def test_a_stranger_with_write_access_cannot_forge(
+    level: RedisLevel, raw: Redis, telemetry: RecordingTelemetry
+) -> None:
+    """An envelope sealed without the secret is garbage, where a stranger has found out the name."""
+    await raw.set(name(), Envelope(bytes(32), "l2").seal(KEY, fresh()))
+
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 garbage"]
+
+
+async def test_a_stranger_reads_no_names(
     level: RedisLevel, shared_redis: RedisServer, telemetry: RecordingTelemetry
 ) -> None:
-    """An envelope sealed without the secret is garbage."""
+    """Who has another secret does not even look where ours are."""
     stranger = level_of(shared_redis, telemetry, secret=bytes(32))
     await stranger.put(KEY, fresh())
     await stranger.aclose()
 
     assert await level.get(KEY) is None
-    assert looked_up(telemetry) == ["l2 garbage"]
+    assert looked_up(telemetry) == ["l2 miss"]
 
 
 async def test_a_value_beyond_the_limit_is_not_written(
@@ -608,7 +732,7 @@ async def test_repr_hides_the_password(telemetry: RecordingTelemetry) -> None:
     level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
 
     assert repr(level) == (
-        "<RedisLevel edgeway:1: reads <AutoPipeline 0 of 31 running, 0 gathering>,"
+        "<RedisLevel <RedisNames edgeway:2:> reads <AutoPipeline 0 of 31 running, 0 gathering>,"
         " writes <AutoPipeline 0 of 1 running, 0 gathering>, 0 bytes to write, 0 writes lost>"
     )
     await level.aclose()

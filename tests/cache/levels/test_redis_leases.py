@@ -9,10 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from cache.leases import Bid
-from cache.levels.key_names import lease_name, value_name
 from cache.levels.redis import RedisLevel
+from cache.levels.redis_names import RedisNames
 from gateway.core.cache_events import CacheLeased, CacheWriteLost
-from tests.cache.build import entry, looked_up
+from tests.cache.build import SECRET, entry, looked_up
 from tests.cache.levels.gates import RecordingGate
 from tests.cache.levels.test_redis import KEY, OTHER, level_of
 from tests.fakes.lying_redis import LyingRedis
@@ -22,8 +22,8 @@ from tests.fakes.telemetry import RecordingTelemetry
 
 pytestmark = pytest.mark.redis
 
-LEASE = lease_name("edgeway:1:", KEY)
-VALUE = value_name("edgeway:1:", KEY)
+NAMES = RedisNames("edgeway", SECRET)
+LEASE, VALUE = NAMES.lease(KEY), NAMES.of(KEY)
 LONG_MS = 60_000
 
 
@@ -64,7 +64,7 @@ async def test_a_bid_wins_or_hears_who_was_first_and_looks_once_more(
     assert third == Bid(0, filled.at("l2"))
     assert reads == 2  # the bid, and the INFO after it
     assert looked_up(telemetry) == []
-    assert await raw.exists(value_name("edgeway:1:", OTHER)) == 0
+    assert await raw.exists(NAMES.of(OTHER)) == 0
     assert telemetry.of(CacheLeased) == [CacheLeased("l2", "late")]
 
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from cache.request_log.lines import LoggedLookup
-from cache.request_log.replay import POLICIES, Outcome, Replay
+from cache.request_log.replay import POLICIES, Replay, SimulatedRatio
 
 MIB = 1 << 20
 
@@ -46,7 +46,7 @@ def test_what_may_not_be_kept_and_what_has_expired_is_a_miss(policy: str) -> Non
     replay = Replay([MIB], [policy])
     for time, size in ((0, 0), (1, 0), (2, 900), (11, 900), (12, 900), (13, 900)):
         replay.add(LoggedLookup("a", size, time=time, ttl_s=10, outcome="hit" if time == 11 else "miss"))
-    assert replay.outcomes() == [Outcome(policy, MIB, 2 / 6)]
+    assert replay.outcomes() == [SimulatedRatio(policy, MIB, 2 / 6)]
     assert (replay.not_kept, replay.recorded_hits) == (2, 1)
 
 

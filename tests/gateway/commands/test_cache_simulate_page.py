@@ -6,7 +6,7 @@ import itertools
 import re
 from html.parser import HTMLParser
 
-from cache.request_log.replay import Outcome
+from cache.request_log.replay import SimulatedRatio
 from gateway.commands.cache_simulate_page import page
 
 MIB = 1 << 20
@@ -32,10 +32,10 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-def grid(*sizes: int) -> list[Outcome]:
+def grid(*sizes: int) -> list[SimulatedRatio]:
     ratios = {"s3fifo": 0.5, "lru": 0.48, "sieve": 0.49}
     return [
-        Outcome(policy, size, ratio + nth / 10)
+        SimulatedRatio(policy, size, ratio + nth / 10)
         for nth, size in enumerate(sizes)
         for policy, ratio in ratios.items()
     ]

@@ -54,6 +54,10 @@ SAMPLES = {
         'edgeway_cache_verifications_total{result="agreed",route="r"} 1.0'
     ),
     cache_events.FeaturesComputed("digits", 3, 0.5): 'edgeway_backbone_rows_total{model="digits"} 3.0',
+    cache_events.CacheSealRejected("l2", "seal"): (
+        'edgeway_cache_sealed_rejects_total{level="l2",reason="seal"} 1.0'
+    ),
+    cache_events.CacheWriteHeldBack("l2"): 'edgeway_cache_writes_held_back_total{level="l2"} 1.0',
     cache_events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"
