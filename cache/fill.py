@@ -107,7 +107,7 @@ class CacheFill:
         fresher = partial(self._fresher, request, held)
         claim = await self._leases.claim(request.key, request.deadline, fresher, waits=not is_fresh)
         if isinstance(claim, Entry):
-            await self._near.put(request.key, replace(claim, holder=request.caller.tenant))
+            await self._near.put(request.key, claim.for_whom(request))
             return claim.response
         if claim is None:
             assert held is not None, "nothing that is not held is let go without a wait"
@@ -155,7 +155,7 @@ class CacheFill:
             is_newer = found.soft_expiry > max(now, held.soft_expiry if held else 0.0)
             if is_newer and is_young(found.response, control, now):
                 self._emit(CacheLookedUp(level.name, "hit"))
-                found = replace(found, holder=request.caller.tenant)
+                found = found.for_whom(request)
                 for faster in self._levels[:place]:
                     await faster.put(key, found)
                 return found, True
@@ -163,7 +163,7 @@ class CacheFill:
             held = found if held is None or held.soft_expiry < found.soft_expiry else held
         if held is not None and held is not near and self._freshness.may_revalidate(held, self._steady()):
             # The next ones are served from here, without a flight.
-            await self._near.put(key, replace(held, holder=request.caller.tenant))
+            await self._near.put(key, held.for_whom(request))
         return held, False
 
     def _fresher(self, request: Request, held: Entry | None, found: Entry) -> Entry | None:
@@ -211,8 +211,7 @@ class CacheFill:
             hard_expiry=lifetime.hard_expiry,
             compute_s=self._freshness.compute_s(elapsed_s, lifetime, now),
             born=response.born or began,
-            holder=request.caller.tenant,
-        )
+        ).for_whom(request)
         for level in self._levels:
             if lifetime.shared or not level.is_shared:
                 await claim.put(level, request.key, entry)

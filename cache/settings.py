@@ -17,6 +17,8 @@ from cache.levels.level import LevelParts, Levels
 from cache.levels.memory import MemorySettings
 from cache.levels.redis_settings import RedisSettings
 from cache.request_log.settings import RequestLogSettings
+from cache.warming.level import WarmLevel
+from cache.warming.settings import WarmingSettings
 
 _log: Final = logging.getLogger("edgeway.redis")
 
@@ -83,6 +85,9 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     request_log: RequestLogSettings | None = None
     """None: look-ups are not logged."""
 
+    warming: WarmingSettings | None = None
+    """None: nothing is offered to other regions, and nothing of theirs is taken."""
+
     key_secret: Secret | None = None
     """16 to 64 bytes in hex that Redis's names and values are hashed and sealed with; the same for all
     gateways that share one Redis.
@@ -100,7 +105,13 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """
 
     def __post_init__(self) -> None:
-        """Refuse a Redis elsewhere without a secret."""
+        """Refuse a Redis elsewhere, or neighbours, without a secret."""
+        if self.warming is not None and self.key_secret is None:
+            raise ValueError(
+                "key_secret is missing, and warming needs it: neighbours know each other by it, and without "
+                "the same one their keys would never meet. Make a secret with `openssl rand -hex 32` and set "
+                "it in the gateways of all regions"
+            )
         if self.redis is not None and self.key_secret is None and not self.redis.is_local:
             raise ValueError(
                 "key_secret is missing, and redis.url leads to another host: whoever can write there, or "
@@ -122,6 +133,8 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             LevelError: says which setting cannot be used.
         """
         levels: Levels = (self.memory.open(parts),)
+        if self.warming is not None and self.warming.listen is not None:
+            levels = (*levels, WarmLevel(self.warming.max_bytes, parts.clock, parts.telemetry))
         if self.redis is not None:
             levels = (*levels, self.redis.open(parts, *self._redis_secrets()))
             if self.key_secret is None:

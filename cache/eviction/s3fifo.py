@@ -163,6 +163,10 @@ class S3Fifo(Generic[Held]):
         sizes = sum(node.size for queue in (small, main) for node in queue)
         return Occupancy(len(small), len(main), ghosts, sizes + ghosts * NAME_BYTES)
 
+    def is_in_main(self, node: Node[Held]) -> bool:
+        """Whether ``node``, which is in one of the queues, is in main."""
+        return node.queue is self._main
+
     def admit(self, node: Node[Held]) -> None:
         """Take in a newcomer."""
         queue = self._main if self._ghosts.recall(node.key) else self._small

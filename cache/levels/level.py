@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.core.clock import Clock
 from gateway.core.gate import Gate, GateSettings
-from gateway.core.request import Response
+from gateway.core.request import Request, Response
 from gateway.core.telemetry import Telemetry
 from gateway.core.tensor import BYTES, Parameter, Tensor, element_count
 
@@ -34,8 +34,9 @@ class Entry(Struct, frozen=True):
 
     ``soft_expiry`` and ``hard_expiry`` are steady seconds (``Clock.steady``): fresh until the first, of use
     as a stand-in until the second. ``compute_s`` is what computing it took. ``size`` is what it takes in
-    memory, in bytes. ``holder``: on whose account, in a level that has quotas. When it was computed, its
-    response has.
+    memory, in bytes. ``holder``: on whose account, in a level that has quotas. ``residency``: the class of
+    the request that it answers; ``regions``: those that might see that request; none: not known. When it was
+    computed, its response has.
     """
 
     response: Response
@@ -44,6 +45,8 @@ class Entry(Struct, frozen=True):
     compute_s: float
     size: int
     holder: str = ""
+    residency: str = ""
+    regions: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -73,6 +76,16 @@ class Entry(Struct, frozen=True):
         """Return the entry whose answer says that it was held at ``level``."""
         provenance = replace(self.response.provenance, level=level)
         return replace(self, response=replace(self.response, provenance=provenance))
+
+    def for_whom(self, request: Request) -> Entry:
+        """Return the entry as it is held for who sent ``request``."""
+        caller = request.caller
+        return replace(
+            self,
+            holder=caller.tenant,
+            residency=caller.residency,
+            regions=frozenset() if request.regions is None else request.regions,
+        )
 
 
 class Evicted(Struct, frozen=True):

@@ -14,6 +14,7 @@ A tenant with a quota has queues of its own, and a share that nobody else's entr
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Annotated, Final, cast
 
@@ -28,7 +29,7 @@ from gateway.core.cache_levels import L1
 from gateway.core.clock import Clock
 from gateway.core.telemetry import Telemetry
 
-_FORGOTTEN_AT_ONCE: Final = 10_000
+_LOOKED_AT_ONCE: Final = 10_000
 _SHOWN_HOLDERS: Final = 20
 _SAMPLED_FROM: Final = 253
 """Keys whose first byte is at least this are in the sample, 3 of 256: keys are hashes, and a secret has part
@@ -120,6 +121,23 @@ class MemoryLevel:
         """Reserve for each of these holders its percent of the bytes; those of before hold no longer."""
         self._shares.reserve(quotas)
 
+    async def hottest(self, percent: float) -> list[bytes]:
+        """Return the keys of ``percent`` of the entries, those first that were hit most since their turn.
+
+        It goes on in steps while others are served.
+        """
+        ranks: list[list[bytes]] = [[] for _ in range(2 * (MOST_HITS + 1))]
+        for place, node in enumerate(list(self._nodes.values()), 1):
+            if node.held is not None:
+                by_hits = ranks[2 * node.hits + node.queue.owner.is_in_main(node)]
+                by_hits.append(cast("bytes", node.key))
+            if not place % _LOOKED_AT_ONCE:
+                await asyncio.sleep(0)
+        most, keys = math.ceil(self._num_entries * percent / 100), list[bytes]()
+        for those in reversed(ranks):
+            keys += those[: most - len(keys)]
+        return keys
+
     def stats(self) -> LevelStats:
         """Return what it holds and what has left it."""
         largest = sorted(self._shares, key=lambda share: share.taken, reverse=True)[:_SHOWN_HOLDERS]
@@ -198,7 +216,7 @@ class MemoryLevel:
             # One that has left in the meantime is in no queue.
             if is_its and self._nodes.get(cast("bytes", node.key)) is node:
                 self._clear(node, "purged")
-            if not place % _FORGOTTEN_AT_ONCE:
+            if not place % _LOOKED_AT_ONCE:
                 await asyncio.sleep(0)
 
     async def aclose(self) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from cache.levels.absent import AbsentLevel
 from cache.levels.level import Levels
 from cache.settings import CacheSettings
-from gateway.core.cache_levels import L1
+from gateway.core.cache_levels import L1, WARM
 from routing.caching import RouteCache, TtlByProvenance
 
 _OF_BOTH = (
@@ -44,11 +44,15 @@ def settings_of(settings: CacheSettings, rules: RouteCache) -> CacheSettings:
 
 
 def levels_of(levels: Levels, rules: RouteCache) -> Levels:
-    """Return those of the gateway's levels that the route uses; an absent one first where that is not L1."""
+    """Return those of the gateway's levels that the route uses; an absent one first where that is not L1.
+
+    What neighbours sent ahead is in this process, as L1 is, and is used where L1 is.
+    """
     if rules.levels is None:
         return levels
     near, *far = levels
-    chosen = tuple([level for level in far if level.name in rules.levels])
+    names = {*rules.levels, WARM} if L1 in rules.levels else set(rules.levels)
+    chosen = tuple([level for level in far if level.name in names])
     return (near if L1 in rules.levels else AbsentLevel(), *chosen)
 
 

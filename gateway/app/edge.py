@@ -36,6 +36,7 @@ from gateway.app.pools.operated import OperatedEndpoints
 from gateway.app.purges import OwnPurges
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
+from gateway.app.warming import open_warming
 from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
 from gateway.core.control import NoCache
 from gateway.core.features import NOT_ENRICHED
@@ -68,6 +69,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         with_features(parts, features), endpoints, models, locate, cache, owner=owner, knows=knows
     )
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
+    await open_warming(foundation, cache, lifetimes)
     await _start(owner, lifetimes)
 
     def look_anew() -> None:

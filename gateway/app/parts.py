@@ -15,6 +15,7 @@ from cache.negative import NegativeAnswers
 from cache.request_log.recording import RequestLog
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
+from cache.warming.level import WarmLevel
 from edge_models.licence import Permission
 from gateway.app.observe import Observed
 from gateway.config.settings import Settings
@@ -102,6 +103,9 @@ class CacheParts:
         """Forget the answers of ``model`` in this process; what others hold is read no more."""
         self.verdicts.forget(model)
         await self.levels[0].forget(model)
+        for level in self.levels:
+            if isinstance(level, WarmLevel):
+                await level.forget(model)
 
     async def close_flights(self) -> None:
         """Cancel what no caller waits for any more."""

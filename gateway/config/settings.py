@@ -215,6 +215,14 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     if geo is not None:
         paths = tuple(map(path, geo.databases))
         geo = msgspec.structs.replace(geo, database=paths if len(paths) > 1 else paths[0])
+    cache = settings.cache
+    if cache is not None and cache.warming is not None:
+        warming = msgspec.structs.replace(
+            cache.warming,
+            tls=_absolute_tls(cache.warming.tls, folder),
+            ca=cache.warming.ca and path(cache.warming.ca),
+        )
+        cache = msgspec.structs.replace(cache, warming=warming)
     policy = settings.policy and path(settings.policy)
     listen = settings.listen
     access = listen.admin_access
@@ -227,7 +235,9 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             tls=_absolute_tls(access.tls, folder),
         ),
     )
-    return msgspec.structs.replace(settings, models=models, geo=geo, policy=policy, listen=listen)
+    return msgspec.structs.replace(
+        settings, models=models, geo=geo, policy=policy, listen=listen, cache=cache
+    )
 
 
 def _absolute_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:

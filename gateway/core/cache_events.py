@@ -84,6 +84,21 @@ class CacheVerified(msgspec.Struct, frozen=True):
     result: str
 
 
+class CacheWarmed(msgspec.Struct, frozen=True):
+    """What became of keys that were offered to the region ``neighbour``, or by it, and of their answers.
+
+    ``outcome``: offered, sent, unfit (it cannot be sealed), or failed (no answer, or none that is signed); of
+    what a neighbour offers: wanted, kept, held (as good a one is here), residency (it may not be seen in the
+    other region), stale, full (no room), garbage, or stranger (not signed by a gateway: then the neighbour
+    has no name). ``bytes``: of the answers; 0 where it is about keys alone.
+    """
+
+    neighbour: str
+    outcome: str
+    keys: int = 1
+    bytes: int = 0
+
+
 class InvalidationRead(msgspec.Struct, frozen=True):
     """Keys have changed, because of the log of ``region``; empty: an order to this gateway alone.
 
@@ -126,6 +141,7 @@ CacheEvent = (
     | InvalidationLogRead
     | CacheLeased
     | CacheVerified
+    | CacheWarmed
     | FeaturesComputed
     | CacheSealRejected
     | CacheWriteHeldBack

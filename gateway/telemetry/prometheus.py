@@ -29,6 +29,7 @@ from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
 from gateway.telemetry.shadow_results import ShadowResults
 from gateway.telemetry.verification_metrics import VerificationMetrics
+from gateway.telemetry.warming_metrics import warming_handlers
 
 Plain = TypeVar("Plain", Counts, Gauges)
 
@@ -69,6 +70,7 @@ class Prometheus:
             | self._fault_handlers()
             | self._attempt_handlers()
             | invalidation_handlers(self._registry)
+            | warming_handlers(self._registry)
         )
 
     def __repr__(self) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cache.levels.level import ELEMENT_BYTES, ENTRY_BYTES, TENSOR_BYTES, Entry
-from gateway.core.request import Provenance, Response
+from gateway.core.request import Caller, Provenance, Response
 from gateway.core.tensor import Tensor
 from tests.cache.build import entry
-from tests.fakes.service import answer
+from tests.fakes.service import answer, request
 
 
 def of(*outputs: Tensor) -> Entry:
@@ -45,3 +45,12 @@ def test_at_names_the_level_and_changes_nothing_else() -> None:
     )
     assert copy.response.outputs is held.response.outputs
     assert (copy.soft_expiry, copy.size) == (held.soft_expiry, held.size)
+
+
+def test_an_entry_knows_whom_it_is_held_for() -> None:
+    """The tenant, its residency class, and the regions that might see the request; none known: none."""
+    caller = Caller(tenant="t", residency="eu-only")
+    held = entry(answer()).for_whom(request(caller=caller, regions=frozenset({"eu"})))
+
+    assert (held.holder, held.residency, held.regions) == ("t", "eu-only", {"eu"})
+    assert held.for_whom(request(caller=caller)).regions == frozenset()

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cache.levels import memory as memory_module
 from cache.levels.envelope import Envelope
 from cache.levels.level import Entry
 from cache.levels.memory import MOST_HITS, MemoryLevel, MemorySettings
@@ -333,3 +334,33 @@ def test_hit_ratio_beats_lru(trace: Any, least: float, gain: float) -> None:
     ratio, lru_ratio = hits / len(numbers), lru_hits / len(numbers)
     assert ratio >= least, f"{ratio:.3f}, LRU {lru_ratio:.3f}"
     assert ratio - lru_ratio >= gain, f"{ratio:.3f}, LRU {lru_ratio:.3f}"
+
+
+async def test_the_hottest_are_those_that_were_hit_most() -> None:
+    """Percent of all entries, at least one; what was deleted is none of them."""
+    memory = level(1 << 20)
+    for number in range(10):
+        await memory.put(key(number), SMALL_ENTRY)
+    for number, hits in ((7, 3), (2, 2), (5, 1), (9, 3)):
+        for _ in range(hits):
+            memory.peek(key(number))
+    await memory.delete(key(9))
+
+    assert await memory.hottest(30) == [key(7), key(2), key(5)]
+    assert await memory.hottest(1) == [key(7)]
+    assert len(await memory.hottest(100)) == 9
+    assert await level(1 << 20).hottest(100) == []
+
+
+async def test_a_look_at_all_entries_lets_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many of them."""
+    monkeypatch.setattr(memory_module, "_LOOKED_AT_ONCE", 2)
+    memory, turns = level(1 << 20), 0
+    for number in range(10):
+        await memory.put(key(number), SMALL_ENTRY)
+    looking = asyncio.create_task(memory.hottest(100))
+    while not looking.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert turns >= 5 and len(looking.result()) == 10

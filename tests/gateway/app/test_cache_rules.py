@@ -7,7 +7,9 @@ import pytest
 from cache.levels.level import Levels
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.settings import CacheSettings
+from cache.warming.level import WarmLevel
 from gateway.app.cache_rules import lacking, levels_of, settings_of
+from gateway.core.clock import LoopClock
 from gateway.core.telemetry import Silence
 from routing.caching import RouteCache, TtlByProvenance
 from tests.cache.build import DictLevel
@@ -61,6 +63,24 @@ def test_truth_values() -> None:
 def test_levels_in_use(rules: RouteCache, names: list[str], lacks: tuple[str, ...]) -> None:
     assert [type(level).__name__ for level in levels_of(LEVELS, rules)] == names
     assert lacking(LEVELS, rules) == lacks
+
+
+@pytest.mark.parametrize(
+    ("rules", "names"),
+    [
+        (RouteCache(), ["l1", "warm", "l2"]),
+        (RouteCache(levels=("l1",)), ["l1", "warm"]),
+        (RouteCache(levels=("l2",)), ["", "l2"]),
+    ],
+)
+def test_what_neighbours_sent_is_used_where_memory_is(rules: RouteCache, names: list[str]) -> None:
+    """It is in this process as well, and no route names it."""
+    warm = WarmLevel(1 << 20, LoopClock(), Silence())
+    found = levels_of((LEVELS[0], warm, *LEVELS[1:]), rules)
+
+    assert [level.name if level.has_room else "" for level in found[:1]] + [
+        level.name for level in found[1:]
+    ] == names
 
 
 def test_a_level_that_is_not_here() -> None:

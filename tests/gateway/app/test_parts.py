@@ -10,6 +10,7 @@ import pytest
 from cache.early_refresh import EarlyRefreshes
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.settings import CacheSettings
+from cache.warming.level import WarmLevel
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, longest_s, timeout_s
 from gateway.config.policy_file import load_policy
@@ -18,6 +19,7 @@ from gateway.core.clock import LoopClock
 from gateway.core.request import EDGE
 from gateway.core.telemetry import Silence
 from resilience.settings import AdmissionSettings, DeadlineSettings, ResilienceSettings
+from tests.cache.build import entry
 from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
@@ -68,3 +70,15 @@ async def test_all_flights_are_closed_at_once() -> None:
     del refreshes
     await asyncio.sleep(0)
     assert len(cache.flights) == 0
+
+
+async def test_a_forgotten_model_is_forgotten_where_neighbours_sent_it() -> None:
+    """In memory as well."""
+    near = MemoryLevel(MemorySettings(), Silence())
+    warm = WarmLevel(1 << 20, LoopClock(), Silence())
+    await near.put(b"k" * 32, entry())
+    warm.take(b"k" * 32, entry())
+    cache = CacheParts(CacheSettings(), (near, warm), "none")
+    await cache.forget(entry().response.model)
+
+    assert near.stored(b"k" * 32) is None and len(warm) == 0

@@ -46,6 +46,17 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     assert settings.geo.database == "/data/geo.mmdb"
 
 
+def test_files_of_warm_failover_lie_in_the_folder_too(tmp_path: Path) -> None:
+    """Its certificates, and whom it trusts."""
+    warming = "{listen: '127.0.0.1:1', ca: ca.pem, tls: {certificate: c.pem, key: /data/k.pem}}"
+    text = EDGE + f"cache: {{key_secret: {'ab' * 32}, warming: {warming}}}\n"
+
+    found = load_settings(write(tmp_path, text), {}).cache.warming
+
+    assert (found.ca, found.tls.certificate) == (str(tmp_path / "ca.pem"), str(tmp_path / "c.pem"))
+    assert found.tls.key == "/data/k.pem"
+
+
 def test_several_geo_databases_lie_in_the_folder_too(tmp_path: Path) -> None:
     """Each path of the list; an empty list is none."""
     settings = load_settings(write(tmp_path, EDGE + "geo: {database: [a.mmdb, /data/b.mmdb]}\n"), {})

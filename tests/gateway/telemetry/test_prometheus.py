@@ -50,6 +50,9 @@ SAMPLES = {
     ),
     cache_events.CacheLogLinesLost(3): "edgeway_request_log_lines_lost_total 3.0",
     cache_events.CacheLeased("l2", "won"): 'edgeway_cache_leases_total{level="l2",outcome="won"} 1.0',
+    cache_events.CacheWarmed("eu", "sent", 2, 700): (
+        'edgeway_cache_warming_keys_total{neighbour="eu",outcome="sent"} 2.0'
+    ),
     cache_events.CacheVerified("r", "agreed"): (
         'edgeway_cache_verifications_total{result="agreed",route="r"} 1.0'
     ),

@@ -61,7 +61,7 @@ def test_counts() -> None:
 
     assert (result.requests, result.failed) == (26, 1)
     assert result.per_region == {"eu-west": 20, "us-east": 6}
-    assert result.answered_by == {"l1": 23, "l2": 0, "edge": 2, "central": 1, "stale": 0}
+    assert result.answered_by == {"l1": 23, "warm": 0, "l2": 0, "edge": 2, "central": 1, "stale": 0}
     assert result.cache_hit_rate == pytest.approx(23 / 26, abs=1e-4)
     assert result.edge_share_of_computed == pytest.approx(2 / 3, abs=1e-4)
     assert result.uncertified == 1
