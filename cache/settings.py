@@ -16,6 +16,7 @@ from cache.key import derive_secret
 from cache.levels.level import LevelParts, Levels
 from cache.levels.memory import MemorySettings
 from cache.levels.redis_settings import RedisSettings
+from cache.request_log.settings import RequestLogSettings
 from cache.warming.level import WarmLevel
 from cache.warming.settings import WarmingSettings
 
@@ -80,6 +81,9 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Who shares answers: one tenant within its residency class, or the whole residency class."""
 
     features: FeatureSettings = FeatureSettings()
+
+    request_log: RequestLogSettings | None = None
+    """None: look-ups are not logged."""
 
     warming: WarmingSettings | None = None
     """None: nothing is offered to other regions, and nothing of theirs is taken."""

@@ -68,7 +68,7 @@ class Entry(Struct, frozen=True):
             Tensor(tensor.name, tensor.datatype, tensor.shape, bytes(tensor.data), tensor.parameters)
             for tensor in response.outputs
         )
-        size = ENTRY_BYTES + sum(map(_size, outputs)) + _size_of(response.parameters)
+        size = size_of(response)
         held = replace(response, outputs=outputs, born=born)
         return cls(held, soft_expiry, hard_expiry, compute_s, size, holder)
 
@@ -201,6 +201,11 @@ class LevelParts(Struct, frozen=True):
     gate: Callable[[str, GateSettings], Gate]
     clock: Clock
     telemetry: Telemetry
+
+
+def size_of(response: Response) -> int:
+    """Return what an entry with this answer takes in memory, in bytes."""
+    return ENTRY_BYTES + sum(map(_size, response.outputs)) + _size_of(response.parameters)
 
 
 def _size(tensor: Tensor) -> int:

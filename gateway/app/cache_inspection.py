@@ -173,10 +173,10 @@ def _caller(question: CacheQuestion, generation: Generation) -> Caller:
     tenant = question.tenant or ANONYMOUS
     if tenant not in policy.tenants:
         raise GatewayError(Fault.NOT_FOUND, unknown("tenant", printable(tenant), policy.tenants))
-    if question.residency is not None and question.residency not in policy.residency:
-        raise GatewayError(
-            Fault.NOT_FOUND, unknown("residency", printable(question.residency), policy.residency)
-        )
+    # A place that narrows a class makes one of both: `a&b`.
+    for name in (question.residency or "").split("&") if question.residency is not None else ():
+        if name not in policy.residency:
+            raise GatewayError(Fault.NOT_FOUND, unknown("residency", printable(name), policy.residency))
     address = canonical(question.client_address)
     if question.client_address and not address:
         named = printable(question.client_address)

@@ -14,6 +14,7 @@ from cache.key import RequestHasher, derive_secret
 from cache.levels.level import Levels, NearLevel
 from cache.lookup import CacheLookup
 from cache.negative import NegativeCache
+from cache.request_log.recording import LoggedLevel, LoggedMisses
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
 from cache.status import CacheStatusMark
@@ -71,7 +72,7 @@ def cache_layers(
     flight = SingleFlight(parts.clock, parts.telemetry)
     cache.flights.update((refreshes, flight))
     lookup = CacheLookup(
-        near,
+        LoggedLevel(near, cache.request_log, freshness) if cache.request_log else near,
         hasher=_hasher(cache, settings, artefacts, edge, route.cache.tags),
         freshness=freshness,
         refreshes=refreshes,
@@ -83,6 +84,7 @@ def cache_layers(
     return (
         *_rules(parts, route, settings, known),
         Layer("cache look-up", look_up, lookup, parts.observed.span("cache")),
+        *_logged(cache, freshness),
         *_negative(parts, settings, levels, cache),
         Layer("single flight", "Below the look-up, because hits need none: equal misses are one.", flight),
         Layer(
@@ -148,6 +150,15 @@ def _rules(parts: Parts, route: Route, settings: CacheSettings, known: KnownMode
             )
         )
     return tuple(layers)
+
+
+def _logged(cache: CacheParts, freshness: Freshness) -> tuple[Layer, ...]:
+    if cache.request_log is None:
+        return ()
+    why = (
+        "Directly below the look-up, whose misses it notes; above the flights, each of whose requests is one."
+    )
+    return (Layer("request log", why, LoggedMisses(cache.request_log, freshness)),)
 
 
 def _negative(parts: Parts, settings: CacheSettings, levels: Levels, cache: CacheParts) -> tuple[Layer, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import LevelError, LevelParts
 from cache.negative import NegativeAnswers
+from cache.request_log.recording import RequestLog
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
 from gateway.app.parts import CacheParts
@@ -36,6 +38,22 @@ def make_invalidations(foundation: Foundation) -> Invalidations | None:
         )
     except LevelError as error:
         raise StartError(str(error)) from None
+
+
+def _request_log(foundation: Foundation, lifetimes: AsyncExitStack) -> RequestLog | None:
+    cache = foundation.settings.cache
+    if cache is None or cache.request_log is None:
+        return None
+    log = RequestLog(
+        cache.request_log, cache.key_secret, clock=foundation.clock, telemetry=foundation.prometheus
+    )
+    try:
+        log.start()
+    except OSError as error:
+        file, reason = cache.request_log.file, error.strerror or str(error)
+        raise StartError(f"cache.request_log.file: {file} cannot be written: {reason}") from None
+    lifetimes.push_async_callback(asyncio.to_thread, log.close)
+    return log
 
 
 async def start_invalidations(invalidations: Invalidations | None, lifetimes: AsyncExitStack) -> None:
@@ -76,6 +94,7 @@ def open_cache(
         gates=gates,
         verdicts=NegativeAnswers(settings.negative_max_bytes),
         invalidations=invalidations,
+        request_log=_request_log(foundation, lifetimes),
     )
     lifetimes.push_async_callback(cache.close_flights)
     return cache

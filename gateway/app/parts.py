@@ -12,6 +12,7 @@ from cache.early_refresh import EarlyRefreshes
 from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import Levels
 from cache.negative import NegativeAnswers
+from cache.request_log.recording import RequestLog
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
 from cache.warming.level import WarmLevel
@@ -84,7 +85,7 @@ class CacheParts:
 
     ``flights`` are those of all stacks that are still in use, and their early refreshes. ``gates``: those
     before levels outside of the process, by name. ``verdicts``: the negative answers of all routes.
-    ``invalidations``: None: there are none, as in tests.
+    ``invalidations``: None: there are none, as in tests. ``request_log``: None: look-ups are not logged.
     """
 
     settings: CacheSettings
@@ -96,6 +97,7 @@ class CacheParts:
         default_factory=lambda: NegativeAnswers(CacheSettings().negative_max_bytes)
     )
     invalidations: Invalidations | None = None
+    request_log: RequestLog | None = None
 
     async def forget(self, model: str) -> None:
         """Forget the answers of ``model`` in this process; what others hold is read no more."""

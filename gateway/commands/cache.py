@@ -8,10 +8,16 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Final
 
-from gateway.commands import cache_inspect, cache_purge, cache_stats, cache_warm
+from gateway.commands import cache_inspect, cache_purge, cache_simulate, cache_stats, cache_warm
 from gateway.commands.arguments import add_group
 
-COMMANDS: Final[tuple[ModuleType, ...]] = (cache_stats, cache_inspect, cache_warm, cache_purge)
+COMMANDS: Final[tuple[ModuleType, ...]] = (
+    cache_stats,
+    cache_inspect,
+    cache_warm,
+    cache_purge,
+    cache_simulate,
+)
 
 
 def add_to(commands: Any) -> None:

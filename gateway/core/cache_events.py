@@ -31,6 +31,12 @@ class CacheConnectionClosed(msgspec.Struct, frozen=True):
     reason: str
 
 
+class CacheLogLinesLost(msgspec.Struct, frozen=True):
+    """So many look-ups are not in the request log: they came too fast, or the file cannot be written."""
+
+    lines: int
+
+
 class CacheSealRejected(msgspec.Struct, frozen=True):
     """A value of a shared level was not believed.
 
@@ -129,6 +135,7 @@ CacheEvent = (
     CacheLookedUp
     | CacheWriteLost
     | CacheConnectionClosed
+    | CacheLogLinesLost
     | FlightShared
     | InvalidationRead
     | InvalidationLogRead

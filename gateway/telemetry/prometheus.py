@@ -23,6 +23,7 @@ from gateway.telemetry.invalidations import invalidation_handlers
 from gateway.telemetry.lease_metrics import LeaseMetrics
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.redis_metrics import RedisMetrics
+from gateway.telemetry.request_log_metrics import RequestLogMetrics
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
@@ -46,8 +47,9 @@ class Prometheus:
         self._requests = requests
         self._model = requests.label
         self.caches = CacheMetrics(requests.label)
-        leases, verifications, redis = LeaseMetrics(), VerificationMetrics(), RedisMetrics()
-        for collector in (self.caches, leases, verifications, redis):
+        leases, verifications = LeaseMetrics(), VerificationMetrics()
+        redis, log = RedisMetrics(), RequestLogMetrics()
+        for collector in (self.caches, leases, verifications, redis, log):
             self._registry.register(collector)
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
@@ -59,6 +61,7 @@ class Prometheus:
             | self.caches.handlers()
             | {
                 cache_events.CacheLookedUp: requests.looked_up,
+                cache_events.CacheLogLinesLost: log.lost,
                 cache_events.CacheLeased: leases.leased,
                 cache_events.CacheVerified: verifications.verified,
             }

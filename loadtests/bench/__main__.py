@@ -16,6 +16,7 @@ from typing import Final
 from rich.console import Console
 
 from loadtests.bench import (
+    caching,
     drips,
     edge_model,
     features,
@@ -40,6 +41,7 @@ from loadtests.bench.rounds import QUICK, THOROUGH, Bench, Effort
 
 CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
     "filters": (filters.measure, "the whole stack for an L1 hit, without a server around it"),
+    "cache": (caching.measure, "hit ratios of L1 against other policies and libraries, and what a hit costs"),
     "picking": (picking.measure, "choosing a member of a pool, without a request"),
     "geo": (geo.measure, "looking up where a client is, without a request"),
     "planning": (planning.measure, "finding the endpoints for a request, in order"),

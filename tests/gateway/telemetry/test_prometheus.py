@@ -48,6 +48,7 @@ SAMPLES = {
     cache_events.CacheConnectionClosed("l2", "protocol"): (
         'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
     ),
+    cache_events.CacheLogLinesLost(3): "edgeway_request_log_lines_lost_total 3.0",
     cache_events.CacheLeased("l2", "won"): 'edgeway_cache_leases_total{level="l2",outcome="won"} 1.0',
     cache_events.CacheWarmed("eu", "sent", 2, 700): (
         'edgeway_cache_warming_keys_total{neighbour="eu",outcome="sent"} 2.0'
