@@ -231,10 +231,9 @@ LOADTESTS_MAY_IMPORT = (
     "routing",
 )
 """The program as a whole, its models, codecs to build requests with, and what a request takes too little time in to
-be measured with one: the choice of an endpoint and of a member, and a hit in L1; hedging, of which waits are measured; the two
-be measured with one: the choice of an endpoint and of a member; hedging, of which waits are measured; and the two stages of a
-model, of which one is measured against the other; and look-ups in Redis, against its client's. No part that is measured through a socket."""
-stages of a model, of which one is measured against the other; and policies of eviction, whose hits are counted. No part that is measured through a socket."""
+be measured with one: the choice of an endpoint and of a member, and a hit in L1; hedging, of which waits are measured;
+the two stages of a model, of which one is measured against the other; policies of eviction, whose hits are counted; and
+look-ups in Redis, against its client's. No part that is measured through a socket."""
 
 
 def test_load_tests_measure_from_outside(imports: dict[str, set[str]]) -> None:
