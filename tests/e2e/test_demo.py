@@ -38,5 +38,5 @@ def test_demo_keeps_its_promises_except_the_one_that_needs_its_length(tmp_path: 
     assert result["requests_per_phase"]["gateway_down"] > 0
     assert result["uncertified"] > 0
     assert all(result["per_replica"].values())
-    assert set(result["answered_by"]) == {"l1", "l2", "edge", "central", "stale"}
+    assert set(result["answered_by"]) == {"l1", "warm", "l2", "edge", "central", "stale"}
     assert "Traceback" not in ended.stderr

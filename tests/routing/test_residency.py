@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from msgspec.structs import fields, replace
 
+from gateway.core.cache_control import CacheDirectives
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath
@@ -105,6 +106,8 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         b"key",
         2.5,
         True,
+        CacheDirectives(no_cache=True),
+        "default",
     )
     assert all(
         getattr(original, field.name) != getattr(Request("", ()), field.name) for field in fields(Request)

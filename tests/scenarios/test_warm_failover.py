@@ -100,7 +100,7 @@ def ratio(levels: Sequence[str]) -> float:
 
 @pytest.mark.parametrize("percent", [50, 70, 100])
 async def test_after_the_loss_of_a_region_its_neighbour_is_warm(tmp_path: Path, percent: int) -> None:
-    """Within 10 points of the lost region's hit ratio, from the first request on."""
+    """Within 10 points of the lost region's hit ratio, from the first request on; 20 with half of the keys."""
     chance = Random(1)
     async with regions(tmp_path) as both:
         await both.start("there")
@@ -112,7 +112,8 @@ async def test_after_the_loss_of_a_region_its_neighbour_is_warm(tmp_path: Path, 
         after = await both.ask("there", requests_like_zipf(chance, 200))
 
         assert before > 0.9
-        assert ratio(after) >= before - 0.1
+        # Hits are counted up to three: which half is the hotter one is known roughly.
+        assert ratio(after) >= before - (0.1 if percent > 50 else 0.2)
         # The first time an answer comes from what was sent, and then from L1.
         assert WARM in after
         assert (await both.ask("there", [0, 0]))[1] == L1

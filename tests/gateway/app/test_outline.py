@@ -54,7 +54,7 @@ async def test_settings_decide_what_there_is(policy: Policy) -> None:
     layers = (await outline(policy, settings)).routes["digits"]
     without = (await outline(policy, bare)).routes["digits"]
 
-    assert "<RedisLevel edgeway:" in layers[4].filter
+    assert "<RedisLevel <RedisNames edgeway:" in layers[4].filter
     assert "hunter2" not in str(layers)
     assert layers[2].observers == ("<Span cache>",)
     assert [layer.role for layer in without] == ["residency", "deadline", "router"]
